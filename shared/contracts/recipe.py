@@ -1,0 +1,332 @@
+"""Recipe: what a person posts to the gateway. Models, problem sets, and a graph of named stages.
+
+```yaml
+name: tiny
+models: {base: {model: smollm2-135m-instruct}}
+problems: {heldout: {generator: arithmetic, seed: 7, skip: 1000, count: 100}}
+stages:
+  measure: {kind: evaluate, models: [base], problems: heldout, samples: 2}
+```
+`model: NAME` in a stage names a model of the recipe or an earlier `train` stage, whose checkpoint it then means.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts.base import Frozen, Record
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Service(StrEnum):
+    """The queues: one per service that does work items."""
+
+    DISTILLER = "distiller"
+    SEARCHER = "searcher"
+    COMPILER = "compiler"
+    TRAINER = "trainer"
+    EVALUATOR = "evaluator"
+
+
+class ModelSpec(Frozen):
+    """A model by name or path (served by an engine of ours), or an OpenAI-compatible endpoint (`url`)."""
+
+    model: Annotated[str, Field(min_length=1)]
+    """`smollm2-135m-instruct`, a folder, a hub id; for an endpoint, the model name it expects."""
+    url: Annotated[str | None, Field(pattern=r"^https?://")] = None
+    """Base URL of an endpoint, `/v1` included."""
+    api_key_env: str | None = None
+    """Name of the environment variable (on the worker) that holds the endpoint's key. Never the key itself."""
+    price_per_million: tuple[float, float] = (0.0, 0.0)
+    """US dollars for a million prompt and completion tokens."""
+    max_model_len: Count | None = None
+
+
+class ProblemSource(Frozen):
+    """A stored problem set, or problems of a bundled generator."""
+
+    set: str | None = None
+    """Name of a set added with `longthought problems add`."""
+    generator: Literal["arithmetic"] | None = None
+    seed: int = 0
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Problems of the set (or of the generator's endless sequence of distinct problems) to pass over first."""
+    count: Count | None = None
+    """At most so many problems; a generator needs it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.set is None) == (self.generator is None):
+            raise ValueError("give either `set` or `generator`")
+        if self.generator and self.count is None:
+            raise ValueError("a generator needs `count`")
+        return self
+
+    @property
+    def stored_as(self) -> str:
+        """Name of the set in the ledger: a generator's problems are stored as a set of their own when a run is posted."""
+        return self.set or f"{self.generator}.seed{self.seed}.{self.skip}-{self.skip + (self.count or 0)}"
+
+    @property
+    def first(self) -> int:
+        """Place in the stored set of the first problem meant."""
+        return self.skip if self.set else 0
+
+
+class Sampling(Frozen):
+    """How a model is sampled."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Count = 512
+
+
+class StageBase(Frozen):
+    """What all stages share."""
+
+    service: ClassVar[Service]
+    needs: tuple[Name, ...] = ()
+    """Further stages to wait for, beyond those this stage names anyway."""
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    max_dead: Annotated[int, Field(ge=0)] = 0
+    """Dead items with which the stage still counts as done."""
+    deadline_seconds: Annotated[float, Field(gt=0)] = 3600
+    """After so long in one worker's hands an item is given up as hung."""
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        """Pairs of field name and the stage or model it names."""
+        yield from ()
+
+    def roles(self) -> dict[str, str]:
+        """Role -> name of the model or train stage that plays it while the stage's items run. Empty: no engine."""
+        return {}
+
+
+class ImportStage(StageBase):
+    """Existing data as training samples: the problems' own worked solutions, or chat messages of a JSONL file."""
+
+    kind: Literal["import"] = "import"
+    service: ClassVar[Service] = Service.DISTILLER
+    problems: str
+    format: Literal["solutions"] = "solutions"
+
+
+class DistillStage(StageBase):
+    """Rejection sampling: `samples` answers a problem from a teacher, verified ones kept."""
+
+    kind: Literal["distill"] = "distill"
+    service: ClassVar[Service] = Service.DISTILLER
+    problems: str
+    teacher: str
+    samples: Count = 4
+    accept: Count | None = None
+    """Stop early once so many samples of a problem verified."""
+    sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "teacher", self.teacher
+
+    def roles(self) -> dict[str, str]:
+        return {"teacher": self.teacher}
+
+
+class Reward(Frozen):
+    """How a step is judged."""
+
+    kind: Literal["rollout", "arithmetic"] = "arithmetic"
+    rollouts: Count = 4
+    """For `rollout`: Monte-Carlo completions a step."""
+
+
+class SearchStage(StageBase):
+    """One reasoning tree a problem."""
+
+    kind: Literal["search"] = "search"
+    service: ClassVar[Service] = Service.SEARCHER
+    problems: str
+    policy: str
+    strategy: Literal["beam"] = "beam"
+    width: Annotated[int, Field(ge=2, le=64)] = 4
+    keep: Annotated[int, Field(ge=1, le=64)] = 2
+    max_depth: Annotated[int, Field(ge=1, le=64)] = 6
+    stop_after: Count | None = None
+    """Stop once so many leaves verified; None: search to `max_depth`."""
+    reward: Reward = Reward()
+    sampling: Sampling = Sampling(temperature=0.9, max_tokens=96)
+    """`max_tokens` is a step's."""
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "policy", self.policy
+
+    def roles(self) -> dict[str, str]:
+        return {"policy": self.policy}
+
+
+class Refiner(Frozen):
+    """How a draft becomes a thought."""
+
+    kind: Literal["template", "llm"] = "template"
+    model: str | None = None
+    """For `llm`: the model that rewrites."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
+
+    @model_validator(mode="after")
+    def _llm_has_model(self) -> Self:
+        if (self.kind == "llm") != (self.model is not None):
+            raise ValueError("`model` goes with kind `llm`, and only there")
+        return self
+
+
+class CompileStage(StageBase):
+    """Trees (and responses) into long thoughts, shortcuts and pairs, exported as a dataset."""
+
+    kind: Literal["compile"] = "compile"
+    service: ClassVar[Service] = Service.COMPILER
+    trees: str
+    """The search stage whose trees are compiled."""
+    wrong_trials: Annotated[int, Field(ge=0, le=8)] = 1
+    stop_at_wrong: bool = True
+    thoughts_per_tree: Count = 1
+    clean_share: Fraction = 0.25
+    """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches slips)."""
+    verify_share: Fraction = 0.5
+    """Share of thoughts that re-check right steps or the answer."""
+    test_share: Fraction = 0.0
+    """Share of *problems* whose records go to the test split."""
+    refiner: Refiner = Refiner()
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "trees", self.trees
+        if self.refiner.model:
+            yield "refiner.model", self.refiner.model
+
+    def roles(self) -> dict[str, str]:
+        return {"refiner": self.refiner.model} if self.refiner.model else {}
+
+
+class TrainStage(StageBase):
+    """One training: a base model and a dataset into a checkpoint."""
+
+    kind: Literal["train"] = "train"
+    service: ClassVar[Service] = Service.TRAINER
+    method: Literal["sft"] = "sft"
+    base: str
+    data: str
+    """The stage whose records are trained on."""
+    config: Literal["sft", "journey", "shortcut"] = "sft"
+    """Which of its records: `sft` (imported examples, teachers' responses), `journey` (long thoughts) or `shortcut`."""
+    match_counts: bool = True
+    """journey/shortcut: train on problems that have both, equally many of each, so that the comparison is fair."""
+    epochs: Annotated[float, Field(gt=0)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    batch_size: Count = 8
+    """Samples an optimiser step, over all devices."""
+    micro_batch_size: Count | None = None
+    max_length: Count = 1024
+    warmup_share: Fraction = 0.03
+    save_steps: Count = 20
+    processes: Count = 1
+    max_samples: Count | None = None
+    seed: int = 0
+    deadline_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "base", self.base
+        yield "data", self.data
+
+
+class EvaluateStage(StageBase):
+    """Models measured on problems under one set of conditions."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    service: ClassVar[Service] = Service.EVALUATOR
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    problems: str
+    samples: Count = 2
+    sampling: Sampling = Sampling(temperature=0.8, max_tokens=512)
+    keywords: tuple[str, ...] = ("wait", "alternatively")
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        for place, model in enumerate(self.models):
+            yield f"models.{place}", model
+
+
+Stage = Annotated[
+    ImportStage | DistillStage | SearchStage | CompileStage | TrainStage | EvaluateStage, Field(discriminator="kind")
+]
+
+
+class Recipe(Record):
+    """The whole of a run, before it runs."""
+
+    name: Name
+    description: str = ""
+    seed: int = 0
+    models: dict[Name, ModelSpec] = {}
+    problems: dict[Name, ProblemSource] = {}
+    stages: Annotated[dict[Name, Stage], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _references_resolve(self) -> Self:
+        """Every name a stage uses exists and is of the right kind; the graph has no cycle; names are not ambiguous."""
+        both = set(self.models) & set(self.stages)
+        if both:
+            raise ValueError(f"models and stages share names: {', '.join(sorted(both))}")
+        for name, stage in self.stages.items():
+            self._check_stage(name, stage)
+        self.order()
+        return self
+
+    def _check_stage(self, name: str, stage: Any) -> None:
+        where = f"stages.{name}"
+        problems = getattr(stage, "problems", None)
+        if problems is not None and problems not in self.problems:
+            raise ValueError(f"{where}.problems: no problem source `{problems}` (known: {', '.join(self.problems) or 'none'})")
+        for field, target in stage.references():
+            wanted = {"trees": ("search",), "data": ("import", "distill", "compile")}.get(field, ("model", "train"))
+            found = "model" if target in self.models else self.stages[target].kind if target in self.stages else None
+            if found is None:
+                raise ValueError(f"{where}.{field}: nothing is named `{target}`")
+            if found not in wanted:
+                raise ValueError(f"{where}.{field}: `{target}` is a {found}, not a {' or '.join(wanted)}")
+        for other in stage.needs:
+            if other not in self.stages:
+                raise ValueError(f"{where}.needs: no stage `{other}`")
+        if stage.kind == "train":
+            if stage.base in self.models and self.models[stage.base].url:
+                raise ValueError(f"{where}.base: `{stage.base}` is an endpoint, which cannot be trained")
+            compiled = self.stages[stage.data].kind == "compile"
+            if compiled != (stage.config != "sft"):
+                raise ValueError(f"{where}.config: `{stage.config}` does not go with data of a {self.stages[stage.data].kind} stage")
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """The stages that stage `name` waits for: named in `needs`, or by any of its fields."""
+        stage = self.stages[name]
+        named = [target for _, target in stage.references() if target in self.stages]
+        return tuple(dict.fromkeys([*stage.needs, *named]))
+
+    def order(self) -> tuple[str, ...]:
+        """Stage names, every stage after those it needs. Raises ValueError on a cycle, naming it."""
+        done: list[str] = []
+        on_path: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in done:
+                return
+            if name in on_path:
+                raise ValueError(f"stages: a cycle: {' -> '.join([*on_path[on_path.index(name):], name])}")
+            on_path.append(name)
+            for other in self.needs(name):
+                visit(other)
+            on_path.pop()
+            done.append(name)
+
+        for name in self.stages:
+            visit(name)
+        return tuple(done)

@@ -1,0 +1,98 @@
+"""RunReport and what it holds: one row of figures per model, under stated conditions."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.contracts.base import Frozen, Origin, Record
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Conditions(Frozen):
+    """Under which conditions a model was measured. Rows are comparable only when these are equal."""
+
+    problems: str
+    problem_count: int
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    prompt: str
+    seed: int
+    engine: str
+    """Name and version of what served the model."""
+
+
+class ModelScore(Frozen):
+    """One model's figures on one benchmark.
+
+    `pass_at_1` is the mean over problems of the share of right samples; `stderr` its standard error, clustered by problem;
+    `maj_at_k` the share of problems whose majority answer (over canonical answers, ties in expectation) is right.
+    """
+
+    model: str
+    uri: str
+    n: int
+    """Problems measured."""
+    samples: int
+    pass_at_1: Share
+    stderr: Annotated[float, Field(ge=0)]
+    maj_at_k: Share
+    pass_at_k: Share
+    avg_tokens: Annotated[float, Field(ge=0)]
+    truncated: Share
+    """Share of samples cut by the token limit."""
+    unanswered: Share
+    """Share of samples that state no final answer."""
+    keywords: dict[str, float] = {}
+    """Share of samples holding each keyword ("wait" ...)."""
+    conditions: Conditions
+
+
+class RunReport(Record):
+    """The outcome of an `evaluate` stage."""
+
+    origin: Origin
+    benchmark: str
+    models: dict[str, ModelScore]
+    comparable: bool
+    """Whether all rows share their conditions."""
+    plot: str | None = None
+    """URI of the plot of accuracy against average tokens (PNG)."""
+    samples_missing: int = 0
+    """Samples lost to dead items, not counted in any figure."""
+
+
+class DatasetReport(Record):
+    """The outcome of a `compile` or data stage: what was written, from what, and why the rest was passed over."""
+
+    origin: Origin
+    uri: str | None
+    """URI of the exported folder; None where nothing was to export."""
+    counts: dict[str, int]
+    """Records by configuration: journey, shortcut, preference, sft ..."""
+    skipped: dict[str, int] = {}
+    """Sources passed over, by reason."""
+    refinement: dict[str, int] = {}
+    """How thoughts were refined: template, llm, template-fallback, retries."""
+    statistics: dict[str, dict[str, float]] = {}
+    """By configuration: tokens, lines, words a line, n-gram counts."""
+
+
+class Checkpoint(Record):
+    """A trained model, with its lineage."""
+
+    origin: Origin
+    uri: str
+    base: str
+    method: str
+    samples: int
+    steps: int
+    epochs: float
+    train_tokens: int
+    loss: float
+    """Mean training loss over the last tenth of the steps (nats per token)."""
+    seconds: float
+    resumed_from: int | None = None
+    """The optimiser step at which the last attempt went on; None when undisturbed."""

@@ -1,0 +1,53 @@
+"""What a work item carries: the conductor writes it, a worker reads it."""
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from shared.contracts.base import Frozen, Record
+from shared.contracts.recipe import ModelSpec
+
+
+class ModelRef(Frozen):
+    """A model as an item uses it: the recipe's name for it, and where it is now (a checkpoint's URI for a train stage)."""
+
+    name: str
+    spec: ModelSpec
+
+    @property
+    def local(self) -> bool:
+        """Whether an engine of ours must serve it."""
+        return self.spec.url is None
+
+
+class Slice(Frozen):
+    """`count` problems of a stored set, from place `skip`."""
+
+    set: str
+    skip: int = 0
+    count: int
+
+
+class Payload(Record):
+    """The whole of an item's task, beyond its stage's configuration in the recipe.
+
+    | kind | filled |
+    |---|---|
+    | preflight | `roles` (one), `check` |
+    | import, distill, search | `problems` (search: one), `roles` |
+    | compile | `keys` of at most 200 trees, `roles`; the closing item only `close` |
+    | train | `roles` (`base`) |
+    | evaluate | `problems` (at most 32), `roles` (`policy`); the closing item `close` and in `roles` all models by their names |
+    """
+
+    roles: dict[str, ModelRef] = {}
+    problems: Slice | None = None
+    keys: tuple[str, ...] = ()
+    close: bool = False
+    check: Literal["answers", "trainable"] | None = None
+
+
+def engine_set(roles: Mapping[str, ModelRef]) -> str:
+    """The local models of some roles in canonical form; '' if there are none."""
+    models = sorted({(ref.spec.model, ref.spec.max_model_len or 0) for ref in roles.values() if ref.local})
+    return json.dumps(models) if models else ""

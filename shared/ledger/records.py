@@ -1,0 +1,70 @@
+"""Records (results) and usage (what they took): read by stages, the gateway and people."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select
+
+from shared.ledger.database import Ledger, now
+from shared.ledger.items import Lease
+from shared.ledger.tables import records, usage
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """Tokens and cost of some requests of one item, in one role."""
+
+    role: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float = 0.0
+    """US dollars."""
+
+
+def append_usage(ledger: Ledger, lease: Lease, rows: Sequence[UsageRow]) -> None:
+    """Appends usage whatever the fence: the tokens were paid for, even if the result is not taken."""
+    if not rows:
+        return
+    about = {"run_id": lease.run_id, "stage": lease.stage, "item_id": lease.item_id, "fence": lease.fence}
+    with ledger.write() as connection:
+        connection.execute(insert(usage).values(created_at=now()), [{**about, **row.__dict__} for row in rows])
+
+
+def run_usage(ledger: Ledger, run_id: str) -> list[Row[Any]]:
+    """Sums by stage, role and model."""
+    sums = [func.sum(column).label(column.name) for column in (usage.c.requests, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.cost)]
+    query = select(usage.c.stage, usage.c.role, usage.c.model, *sums).where(usage.c.run_id == run_id)
+    with ledger.read() as connection:
+        return list(connection.execute(query.group_by(usage.c.stage, usage.c.role, usage.c.model)))
+
+
+def page_records(
+    ledger: Ledger, run_id: str, stage: str | None = None, kind: str | None = None, key: str | None = None, after: int = 0, limit: int = PAGE
+) -> list[Row[Any]]:
+    """Published records with id above `after`, in order of id."""
+    query = select(records).where(records.c.run_id == run_id, records.c.published, records.c.id > after)
+    for column, value in ((records.c.stage, stage), (records.c.kind, kind), (records.c.key, key)):
+        if value is not None:
+            query = query.where(column == value)
+    with ledger.read() as connection:
+        return list(connection.execute(query.order_by(records.c.id).limit(limit)))
+
+
+def iterate_records(ledger: Ledger, run_id: str, stage: str, kind: str) -> Iterator[dict[str, Any]]:
+    """Bodies of all published records of a stage and kind, in order of id, a page a transaction."""
+    after = 0
+    while page := page_records(ledger, run_id, stage, kind, after=after):
+        yield from (row.body for row in page)
+        after = page[-1].id
+
+
+def count_records(ledger: Ledger, run_id: str) -> dict[tuple[str, str], int]:
+    """(stage, kind) -> number of published records."""
+    query = select(records.c.stage, records.c.kind, func.count().label("n")).where(records.c.run_id == run_id, records.c.published)
+    with ledger.read() as connection:
+        return {(row.stage, row.kind): row.n for row in connection.execute(query.group_by(records.c.stage, records.c.kind))}

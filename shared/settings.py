@@ -1,0 +1,53 @@
+"""Settings of every process, from the environment (prefix `LONGTHOUGHT_`): the only difference between a laptop and a cluster."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One process's settings. `longthought up` sets them for its children; Kubernetes sets them from a ConfigMap and a Secret."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGTHOUGHT_", frozen=True)
+
+    database_url: str = "sqlite:///longthought.db"
+    """SQLAlchemy URL of the ledger: `sqlite:///...` or `postgresql+psycopg://...`."""
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    artifacts_url: str = "file:///tmp/longthought/artifacts"
+    """fsspec URL under which checkpoints and exports lie."""
+    cache_dir: Path = Path("~/.cache/longthought")
+    """Converted models and the like: can be deleted at any time."""
+
+    device: str = "local"
+    """Name of the device that this process's engines and trainings use; processes of one name take turns on it."""
+    slots: int = 32
+    """Work items that a worker holds at once."""
+    lease_seconds: float = 30.0
+    renew_seconds: float = 5.0
+    window: int = 64
+    """Items of one queue that are rung or running at once."""
+    ring_again_seconds: float = 10.0
+    """An item rung so long ago and not claimed is rung again."""
+    conductor_interval: float = 0.5
+    engine_change_seconds: float = 45.0
+    """What a change of the engine set costs; fairness changes a pool's set no sooner than after ten times this."""
+    engine_start_seconds: float = 300.0
+    """An engine that has not answered after so long has failed to start."""
+    engine_args: str = ""
+    """Further arguments of the local vLLM server, as on a command line."""
+    shared_devices: str = ""
+    """Queues that share one device and thus one engine set, as `searcher,evaluator`; several groups joined by `;`."""
+    metrics_port: int | None = None
+    bootstrap_api_key: str | None = Field(default=None, repr=False)
+    """The gateway registers this key when it starts (`longthought up` makes one)."""
+    log_level: str = "info"
+    log_format: str = "console"
+    """`console` or `json`."""
+
+
+@lru_cache
+def settings() -> Settings:
+    """This process's settings, read once."""
+    return Settings()
