@@ -257,9 +257,7 @@ class EvaluateStage(StageBase):
             yield f"models.{place}", model
 
 
-Stage = Annotated[
-    ImportStage | DistillStage | SearchStage | CompileStage | TrainStage | EvaluateStage, Field(discriminator="kind")
-]
+Stage = Annotated[ImportStage | DistillStage | SearchStage | CompileStage | TrainStage | EvaluateStage, Field(discriminator="kind")]
 
 
 class Recipe(Record):
@@ -303,7 +301,9 @@ class Recipe(Record):
                 raise ValueError(f"{where}.base: `{stage.base}` is an endpoint, which cannot be trained")
             compiled = self.stages[stage.data].kind == "compile"
             if compiled != (stage.config != "sft"):
-                raise ValueError(f"{where}.config: `{stage.config}` does not go with data of a {self.stages[stage.data].kind} stage")
+                raise ValueError(
+                    f"{where}.config: `{stage.config}` does not go with data of a {self.stages[stage.data].kind} stage"
+                )
 
     def needs(self, name: str) -> tuple[str, ...]:
         """The stages that stage `name` waits for: named in `needs`, or by any of its fields."""
@@ -320,7 +320,7 @@ class Recipe(Record):
             if name in done:
                 return
             if name in on_path:
-                raise ValueError(f"stages: a cycle: {' -> '.join([*on_path[on_path.index(name):], name])}")
+                raise ValueError(f"stages: a cycle: {' -> '.join([*on_path[on_path.index(name) :], name])}")
             on_path.append(name)
             for other in self.needs(name):
                 visit(other)

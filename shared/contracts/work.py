@@ -47,6 +47,10 @@ class Payload(Record):
     check: Literal["answers", "trainable"] | None = None
 
 
+TRAINING = "training"
+"""The engine set of trainings: they take a device for themselves, so a pool serves either an engine set or trainings."""
+
+
 def engine_set(roles: Mapping[str, ModelRef]) -> str:
     """The local models of some roles in canonical form; '' if there are none."""
     models = sorted({(ref.spec.model, ref.spec.max_model_len or 0) for ref in roles.values() if ref.local})

@@ -70,7 +70,10 @@ def _sqlite_engine(url: str) -> Engine:
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}, pool_size=16, max_overflow=48
+        url,
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        pool_size=16,
+        max_overflow=48,
     )
 
     @event.listens_for(engine, "connect")

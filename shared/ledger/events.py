@@ -46,9 +46,7 @@ class Event:
 
 def add_event(connection: Connection, run_id: str, type: str, body: dict[str, Any], stage: str | None = None) -> None:
     """Adds an event inside the caller's transaction: it is seen when, and only if, that commits."""
-    connection.execute(
-        insert(events).values(xid=current_xid(), run_id=run_id, stage=stage, type=type, body=body, created_at=now())
-    )
+    connection.execute(insert(events).values(xid=current_xid(), run_id=run_id, stage=stage, type=type, body=body, created_at=now()))
 
 
 def read_events(ledger: Ledger, after: str = "0-0", run_id: str | None = None, limit: int = 500) -> list[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, literal, null, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, literal, null, select, true, update
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
@@ -228,10 +228,10 @@ def report_progress(ledger: Ledger, lease: Lease, progress: dict[str, Any]) -> N
         add_event(connection, lease.run_id, "item.progress", {"item": lease.key, **progress}, lease.stage)
 
 
-def fail(ledger: Ledger, lease: Lease, error: str) -> ItemState:
-    """Counts a failed attempt: back to the queue after a growing wait, or dead with its error kept. Raises LeaseLost."""
+def fail(ledger: Ledger, lease: Lease, error: str, hopeless: bool = False) -> ItemState:
+    """Counts a failed attempt: back to the queue after a growing wait, or dead (at once if hopeless) with its error kept. Raises LeaseLost."""
     attempts = items.c.attempts + 1
-    dead = attempts >= items.c.max_attempts
+    dead = true() if hopeless else attempts >= items.c.max_attempts
     with ledger.write() as connection:
         row = _hold(
             connection,
@@ -246,17 +246,44 @@ def fail(ledger: Ledger, lease: Lease, error: str) -> ItemState:
             ended_at=case((dead, now()), else_=null()),
         )
         state = ItemState(row.state)
-        add_event(connection, lease.run_id, f"item.{'dead' if state is ItemState.DEAD else 'failed'}", {"item": lease.key, "error": error[:2000]}, lease.stage)
+        add_event(
+            connection,
+            lease.run_id,
+            f"item.{'dead' if state is ItemState.DEAD else 'failed'}",
+            {"item": lease.key, "error": error[:2000]},
+            lease.stage,
+        )
     return state
 
 
 def release(ledger: Ledger, lease: Lease) -> None:
-    """Gives a held item back unharmed (a worker that stops in order): costs no attempt. An outdated fence is no matter."""
-    try:
-        with ledger.write() as connection:
-            _hold(connection, lease, state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
-    except LeaseLost:
-        return  # somebody else has it already, which is all that releasing wants
+    """Gives a held item back unharmed (a worker that stops in order): costs no attempt.
+
+    An outdated fence is no matter, and an item past its deadline is left for `sweep`, which counts it as hung.
+    """
+    mine = and_(
+        items.c.id == lease.item_id, items.c.fence == lease.fence, items.c.state == ItemState.RUNNING, items.c.deadline_at > now()
+    )
+    with ledger.write() as connection:
+        connection.execute(
+            update(items).where(mine).values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
+        )
+
+
+def lose(ledger: Ledger, lease: Lease) -> None:
+    """Gives a held item back whose engine died under it: counted as lost, as when its worker dies, never as its error. Raises LeaseLost."""
+    with ledger.write() as connection:
+        _hold(
+            connection,
+            lease,
+            state=ItemState.QUEUED,
+            lost=items.c.lost + 1,
+            worker=null(),
+            lease_until=null(),
+            rung_at=null(),
+            not_before=now() + _wait(items.c.lost),
+        )
+        add_event(connection, lease.run_id, "item.lost", {"item": lease.key}, lease.stage)
 
 
 def _wait(count: Any) -> Any:

@@ -37,14 +37,23 @@ def append_usage(ledger: Ledger, lease: Lease, rows: Sequence[UsageRow]) -> None
 
 def run_usage(ledger: Ledger, run_id: str) -> list[Row[Any]]:
     """Sums by stage, role and model."""
-    sums = [func.sum(column).label(column.name) for column in (usage.c.requests, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.cost)]
+    sums = [
+        func.sum(column).label(column.name)
+        for column in (usage.c.requests, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.cost)
+    ]
     query = select(usage.c.stage, usage.c.role, usage.c.model, *sums).where(usage.c.run_id == run_id)
     with ledger.read() as connection:
         return list(connection.execute(query.group_by(usage.c.stage, usage.c.role, usage.c.model)))
 
 
 def page_records(
-    ledger: Ledger, run_id: str, stage: str | None = None, kind: str | None = None, key: str | None = None, after: int = 0, limit: int = PAGE
+    ledger: Ledger,
+    run_id: str,
+    stage: str | None = None,
+    kind: str | None = None,
+    key: str | None = None,
+    after: int = 0,
+    limit: int = PAGE,
 ) -> list[Row[Any]]:
     """Published records with id above `after`, in order of id."""
     query = select(records).where(records.c.run_id == run_id, records.c.published, records.c.id > after)
@@ -55,12 +64,29 @@ def page_records(
         return list(connection.execute(query.order_by(records.c.id).limit(limit)))
 
 
+def record_keys(ledger: Ledger, run_id: str, stage: str, kind: str) -> list[str]:
+    """Keys of all published records of a stage and kind, sorted."""
+    query = select(records.c.key).where(
+        records.c.run_id == run_id, records.c.stage == stage, records.c.kind == kind, records.c.published
+    )
+    with ledger.read() as connection:
+        return sorted(connection.execute(query).scalars())
+
+
+def records_by_key(ledger: Ledger, run_id: str, stage: str, kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Bodies of the published records with these keys (at most a few hundred), sorted by key."""
+    query = select(records.c.key, records.c.body).where(
+        records.c.run_id == run_id, records.c.stage == stage, records.c.kind == kind, records.c.published, records.c.key.in_(keys)
+    )
+    with ledger.read() as connection:
+        return [row.body for row in sorted(connection.execute(query), key=lambda row: row.key)]
+
+
 def iterate_records(ledger: Ledger, run_id: str, stage: str, kind: str) -> Iterator[dict[str, Any]]:
-    """Bodies of all published records of a stage and kind, in order of id, a page a transaction."""
-    after = 0
-    while page := page_records(ledger, run_id, stage, kind, after=after):
-        yield from (row.body for row in page)
-        after = page[-1].id
+    """Bodies of all published records of a stage and kind, sorted by key (not by arrival, which differs from run to run)."""
+    keys = record_keys(ledger, run_id, stage, kind)
+    for start in range(0, len(keys), PAGE):
+        yield from records_by_key(ledger, run_id, stage, kind, keys[start : start + PAGE])
 
 
 def count_records(ledger: Ledger, run_id: str) -> dict[tuple[str, str], int]:

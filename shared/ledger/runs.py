@@ -162,7 +162,9 @@ def move_run(ledger: Ledger, run_id: str, before: RunState, after: RunState, rea
 
 def _cancel_rest(connection: Connection, run_id: str) -> None:
     open_items = and_(items.c.run_id == run_id, items.c.state.in_((ItemState.QUEUED, ItemState.RUNNING)))
-    connection.execute(update(items).where(open_items).values(state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now()))
+    connection.execute(
+        update(items).where(open_items).values(state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now())
+    )
     open_stages = and_(stages.c.run_id == run_id, stages.c.state.in_((StageState.WAITING, StageState.OPEN)))
     connection.execute(update(stages).where(open_stages).values(state=StageState.CANCELLED, closed_at=now()))
 
@@ -223,3 +225,12 @@ def list_models(ledger: Ledger, run_ids: Iterable[str] | None = None) -> list[Ro
         query = query.where(models.c.run_id.in_(list(run_ids)))
     with ledger.read() as connection:
         return list(connection.execute(query))
+
+
+def dead_items(ledger: Ledger, run_id: str, stage: str, limit: int = 100) -> list[tuple[str, str]]:
+    """(key, error) of a stage's dead items."""
+    query = select(items.c.key, items.c.error).where(
+        items.c.run_id == run_id, items.c.stage == stage, items.c.state == ItemState.DEAD
+    )
+    with ledger.read() as connection:
+        return [(row.key, row.error or "") for row in connection.execute(query.order_by(items.c.place).limit(limit))]

@@ -1,0 +1,119 @@
+"""Cuts a stage into work items. Everything it knows comes from the recipe and from counts and names in the ledger."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+
+from shared.contracts.recipe import CompileStage, EvaluateStage, ModelSpec, Recipe, SearchStage, Service, TrainStage
+from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
+from shared.ledger.database import Ledger
+from shared.ledger.items import NewItem
+from shared.ledger.records import record_keys
+from shared.ledger.runs import PREFLIGHT, model_uri
+from shared.ledger.tables import problem_sets
+
+IMPORT_PROBLEMS = 200
+COMPILE_TREES = 200
+EVALUATE_PROBLEMS = 32
+"""Most problems or trees of one item: its result stays a small transaction, and a killed worker loses little."""
+PREFLIGHT_SECONDS = 900.0
+
+
+class CannotPlan(Exception):
+    """A stage that cannot be cut into items; says why."""
+
+
+def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[NewItem]:
+    """The items of a stage whose needs are done. Raises CannotPlan."""
+    if name == PREFLIGHT:
+        return list(_preflight(recipe))
+    stage = recipe.stages[name]
+    if isinstance(stage, EvaluateStage):
+        found = list(_evaluate(ledger, run_id, recipe, stage))
+    elif isinstance(stage, CompileStage):
+        found = list(_compile(ledger, run_id, recipe, stage))
+    elif isinstance(stage, TrainStage):
+        roles = {"base": resolve(ledger, run_id, recipe, stage.base)}
+        found = [_item("train", stage.service, Payload(roles=roles), TRAINING)]
+    else:
+        roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
+        size = 1 if isinstance(stage, SearchStage) or roles else IMPORT_PROBLEMS
+        parts = _slices(ledger, recipe, stage.problems, size)
+        found = [_item(f"{part.skip:06}", stage.service, Payload(roles=roles, problems=part)) for part in parts]
+    limits = {"max_attempts": stage.max_attempts, "deadline_seconds": stage.deadline_seconds}
+    return [NewItem(**{**item.__dict__, **limits}) for item in found]
+
+
+def resolve(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> ModelRef:
+    """A model of the recipe as it stands there, or an earlier train stage's checkpoint. Raises CannotPlan if that made none."""
+    if name in recipe.models:
+        return ModelRef(name=name, spec=recipe.models[name])
+    uri = model_uri(ledger, run_id, name)
+    if uri is None:
+        raise CannotPlan(f"stage {name} made no checkpoint")
+    root = name
+    while root in recipe.stages:
+        root = recipe.stages[root].base
+    return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=recipe.models[root].max_model_len))
+
+
+def _item(key: str, service: Service, payload: Payload, engines: str | None = None, phase: int = 0) -> NewItem:
+    engines = engine_set(payload.roles) if engines is None else engines
+    return NewItem(key=key, service=service, payload=payload.model_dump(mode="json"), engine_set=engines, phase=phase)
+
+
+def _preflight(recipe: Recipe) -> Iterator[NewItem]:
+    """One item per model and service that uses it. Checkpoints of train stages are proven by the training that makes them."""
+    seen = set()
+    for stage in recipe.stages.values():
+        if isinstance(stage, TrainStage):
+            users, check, role = [stage.base], "trainable", "base"
+        else:
+            users, check, role = (
+                list(stage.models if isinstance(stage, EvaluateStage) else stage.roles().values()),
+                "answers",
+                "policy",
+            )
+        for name in users:
+            key = f"{name}.{stage.service}"
+            if name not in recipe.models or key in seen:
+                continue
+            seen.add(key)
+            roles = {role: ModelRef(name=name, spec=recipe.models[name])}
+            payload = Payload.model_validate({"roles": roles, "check": check})
+            # loading a model's configuration needs no device: only the question whether it answers starts an engine
+            item = _item(key, stage.service, payload, "" if check == "trainable" else None)
+            yield NewItem(**{**item.__dict__, "max_attempts": 1, "deadline_seconds": PREFLIGHT_SECONDS})
+
+
+def _slices(ledger: Ledger, recipe: Recipe, source: str, size: int) -> Iterator[Slice]:
+    """A problem source in parts of at most `size` problems."""
+    asked = recipe.problems[source]
+    with ledger.read() as connection:
+        query = select(problem_sets.c.count).where(problem_sets.c.name == asked.stored_as, problem_sets.c.ready)
+        stored = connection.execute(query).scalar_one_or_none()
+    if stored is None:
+        raise CannotPlan(f"problem set {asked.stored_as} is gone")
+    end = min(stored, asked.first + asked.count) if asked.count else stored
+    if end <= asked.first:
+        raise CannotPlan(f"problems.{source}: {asked.stored_as} has {stored} problems, none after the first {asked.first}")
+    for first in range(asked.first, end, size):
+        yield Slice(set=asked.stored_as, skip=first, count=min(size, end - first))
+
+
+def _compile(ledger: Ledger, run_id: str, recipe: Recipe, stage: CompileStage) -> Iterator[NewItem]:
+    keys = record_keys(ledger, run_id, stage.trees, "tree")
+    roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
+    for first in range(0, len(keys), COMPILE_TREES):
+        payload = Payload(roles=roles, keys=tuple(keys[first : first + COMPILE_TREES]))
+        yield _item(f"trees-{first:06}", stage.service, payload)
+    yield _item("close", stage.service, Payload(close=True), phase=1)
+
+
+def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage) -> Iterator[NewItem]:
+    refs = {name: resolve(ledger, run_id, recipe, name) for name in stage.models}
+    parts = list(_slices(ledger, recipe, stage.problems, EVALUATE_PROBLEMS))
+    for name, ref in refs.items():
+        for part in parts:
+            yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref}, problems=part))
+    yield _item("close", stage.service, Payload(roles=refs, close=True), engines="", phase=1)

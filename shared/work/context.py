@@ -1,0 +1,81 @@
+"""Work: everything that a handler may ask for, and nothing else. Ledger calls leave the event loop through threads."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+from shared.artifacts import item_folder
+from shared.contracts.base import Origin
+from shared.contracts.problem import Problem
+from shared.contracts.recipe import Recipe
+from shared.contracts.work import Payload
+from shared.engines.client import Endpoint
+from shared.engines.roles import Serving
+from shared.ledger.database import Ledger
+from shared.ledger.items import Lease, load_partials, report_progress, save_partial
+from shared.ledger.problems import iterate_problems
+from shared.ledger.records import UsageRow, append_usage, iterate_records, records_by_key
+
+
+class Work:
+    """One claimed item, as its handler sees it."""
+
+    def __init__(self, ledger: Ledger, lease: Lease, recipe: Recipe, serving: Serving, holder: str) -> None:
+        self.ledger = ledger
+        self.lease = lease
+        self.recipe = recipe
+        self.payload = Payload.model_validate(lease.payload)
+        self.stage: Any = recipe.stages.get(lease.stage)
+        """The stage's configuration (SearchStage for `search` ...); None for the preflight."""
+        self.holder = holder
+        """The worker's name: holder of device locks."""
+        self._serving = serving
+        digest = hashlib.sha256(f"{recipe.seed}/{lease.stage}/{lease.key}".encode()).digest()
+        self.seed = int.from_bytes(digest[:4])
+        """Derived from the recipe's seed, the stage and the item: the same on every attempt, and on every run of the recipe."""
+
+    @property
+    def folder(self) -> str:
+        """Artifact URL that this attempt may write under; counts only if the commit names it."""
+        return item_folder(self.lease.run_id, self.lease.stage, self.lease.key, self.lease.fence)
+
+    def origin(self, model: str | None = None, prompt: str | None = None) -> Origin:
+        """Where this item's records come from."""
+        return Origin(run_id=self.lease.run_id, stage=self.lease.stage, model=model, prompt=prompt, seed=self.seed)
+
+    async def problems(self) -> list[Problem]:
+        """The problems of the payload, in order."""
+        part = self.payload.problems
+        if part is None:
+            return []
+        bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, part.set, part.skip, part.count)))
+        return [Problem.model_validate(body) for body in bodies]
+
+    async def endpoint(self, role: str) -> Endpoint:
+        """The model that plays a role, served and metered into the ledger. Raises KeyError for a role the item does not have."""
+        endpoint = await self._serving.endpoint(self.payload.roles[role])
+
+        async def meter(row: UsageRow) -> None:
+            await asyncio.to_thread(append_usage, self.ledger, self.lease, [row])
+
+        return endpoint.metered(role, meter)
+
+    async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
+        """Bodies of a stage's published records of a kind, sorted by key."""
+        return await asyncio.to_thread(lambda: list(iterate_records(self.ledger, self.lease.run_id, stage, kind)))
+
+    async def records_by_key(self, stage: str, kind: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Bodies of the published records with these keys, sorted by key."""
+        return await asyncio.to_thread(records_by_key, self.ledger, self.lease.run_id, stage, kind, keys)
+
+    async def save(self, seq: int, body: dict[str, Any]) -> None:
+        """Saves work of the unfinished item under a sequence number of its own. Raises LeaseLost."""
+        await asyncio.to_thread(save_partial, self.ledger, self.lease, seq, body)
+
+    async def saved(self) -> list[dict[str, Any]]:
+        """What earlier attempts (or this one) saved, in order."""
+        return await asyncio.to_thread(load_partials, self.ledger, self.lease.item_id)
+
+    async def progress(self, figures: dict[str, Any]) -> None:
+        """Shows how far the item is, in the run's status and as an event. Raises LeaseLost."""
+        await asyncio.to_thread(report_progress, self.ledger, self.lease, figures)
