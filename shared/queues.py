@@ -1,7 +1,9 @@
 """The Celery application: a doorbell. One queue per service; a message is the name of a work item and nothing else.
 
-Messages are acknowledged on receipt and there is no result backend: what is lost here, the conductor rings again (shared/ledger is the
-truth). Settings follow what was measured on Celery 5.7 with Redis: prefetching off (warm shutdown hangs otherwise), reconnect for ever.
+Messages are acknowledged on receipt and there is no result backend: what is lost here, the conductor rings again
+(shared/ledger is the
+truth). Settings follow what was measured on Celery 5.7 with Redis: prefetching off (warm shutdown hangs otherwise),
+reconnect for ever.
 """
 
 import structlog

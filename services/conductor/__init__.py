@@ -1,1 +1,3 @@
-"""The conductor: reads the ledger and decides what comes next. Opens stages, rings the queues, closes runs; looks inside no result."""
+"""The conductor: reads the ledger and decides what comes next. Opens stages, rings the queues, closes runs; looks inside no
+result.
+"""

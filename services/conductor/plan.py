@@ -52,8 +52,8 @@ def resolve(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> ModelRef:
     if uri is None:
         raise CannotPlan(f"stage {name} made no checkpoint")
     root = name
-    while root in recipe.stages:
-        root = recipe.stages[root].base
+    while isinstance(stage := recipe.stages.get(root), TrainStage):
+        root = stage.base
     return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=recipe.models[root].max_model_len))
 
 

@@ -1,4 +1,6 @@
-"""Moves runs on: opens stages whose needs are done, closes stages whose items are through, ends runs. Compare-and-set throughout."""
+"""Moves runs on: opens stages whose needs are done, closes stages whose items are through, ends runs. Compare-and-set
+throughout.
+"""
 
 from typing import Any
 

@@ -194,7 +194,9 @@ class CompileStage(StageBase):
     stop_at_wrong: bool = True
     thoughts_per_tree: Count = 1
     clean_share: Fraction = 0.25
-    """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches slips)."""
+    """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches
+    slips).
+    """
     verify_share: Fraction = 0.5
     """Share of thoughts that re-check right steps or the answer."""
     test_share: Fraction = 0.0

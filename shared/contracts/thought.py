@@ -1,6 +1,7 @@
 """What training data is made of: LongThought, Shortcut, Response, Example, PreferencePair.
 
-Everything that can be trained on has `question` and `completion`; the chat messages follow from these two in one place (`messages`).
+Everything that can be trained on has `question` and `completion`; the chat messages follow from these two in one place
+(`messages`).
 """
 
 from enum import StrEnum
@@ -33,7 +34,8 @@ class Role(StrEnum):
 class Span(Frozen):
     """A piece of a thought's text and the tree node it stands for.
 
-    `node_id` is the step itself for STEP, WRONG_STEP and CONCLUSION; the wrong node for REFLECTION; the node returned to for BACKTRACK;
+    `node_id` is the step itself for STEP, WRONG_STEP and CONCLUSION; the wrong node for REFLECTION; the node returned to
+    for BACKTRACK;
     the node checked for VERIFICATION.
     """
 

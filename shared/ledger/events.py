@@ -1,7 +1,9 @@
 """Events of runs, for whoever watches.
 
-Ids are given before transactions commit, so a reader that goes by id alone can step over one that commits late. On PostgreSQL events
-are therefore ordered by (transaction, id) and read up to the oldest open transaction; SQLite's writers come one after another anyway.
+Ids are given before transactions commit, so a reader that goes by id alone can step over one that commits late. On
+PostgreSQL events
+are therefore ordered by (transaction, id) and read up to the oldest open transaction; SQLite's writers come one after
+another anyway.
 """
 
 from dataclasses import dataclass

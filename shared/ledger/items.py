@@ -1,6 +1,7 @@
 """The transactions that everything rests on: claim, renew, commit, fail, release, sweep.
 
-At-least-once delivery, exactly-once effect: each claim raises the item's fence, and whoever comes with an older fence changes nothing.
+At-least-once delivery, exactly-once effect: each claim raises the item's fence, and whoever comes with an older fence
+changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -111,7 +112,9 @@ def _live_run() -> Any:
 
 
 def claim(ledger: Ledger, item_id: str, worker: str, lease_seconds: float) -> Lease | None:
-    """Takes a queued item of a live run; None if there is nothing to take (done, held, unknown, paused: all the same to a worker)."""
+    """Takes a queued item of a live run; None if there is nothing to take (done, held, unknown, paused: all the same to a
+    worker).
+    """
     statement = (
         update(items)
         .where(items.c.id == item_id, items.c.state == ItemState.QUEUED, items.c.not_before <= now(), _live_run())
@@ -229,7 +232,9 @@ def report_progress(ledger: Ledger, lease: Lease, progress: dict[str, Any]) -> N
 
 
 def fail(ledger: Ledger, lease: Lease, error: str, hopeless: bool = False) -> ItemState:
-    """Counts a failed attempt: back to the queue after a growing wait, or dead (at once if hopeless) with its error kept. Raises LeaseLost."""
+    """Counts a failed attempt: back to the queue after a growing wait, or dead (at once if hopeless) with its error kept.
+    Raises LeaseLost.
+    """
     attempts = items.c.attempts + 1
     dead = true() if hopeless else attempts >= items.c.max_attempts
     with ledger.write() as connection:
@@ -271,7 +276,9 @@ def release(ledger: Ledger, lease: Lease) -> None:
 
 
 def lose(ledger: Ledger, lease: Lease) -> None:
-    """Gives a held item back whose engine died under it: counted as lost, as when its worker dies, never as its error. Raises LeaseLost."""
+    """Gives a held item back whose engine died under it: counted as lost, as when its worker dies, never as its error.
+    Raises LeaseLost.
+    """
     with ledger.write() as connection:
         _hold(
             connection,

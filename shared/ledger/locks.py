@@ -8,7 +8,9 @@ from shared.ledger.tables import locks
 
 
 def acquire_lock(ledger: Ledger, name: str, holder: str, seconds: float, want: bool = False) -> bool:
-    """Takes a free or expired lock, or renews one's own, for so many seconds. With `want`, a refusal tells the holder that it is wanted."""
+    """Takes a free or expired lock, or renews one's own, for so many seconds. With `want`, a refusal tells the holder that
+    it is wanted.
+    """
     free = or_(locks.c.holder == holder, locks.c.until < now())
     with ledger.write() as connection:
         taken = connection.execute(update(locks).where(locks.c.name == name, free).values(holder=holder, until=now() + seconds))

@@ -40,7 +40,9 @@ def _eligible() -> Any:
 
 
 def in_flight(ledger: Ledger, services: list[str], fresh_seconds: float) -> list[Row[Any]]:
-    """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `alone` counts those that were lost twice."""
+    """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `alone` counts those that were
+    lost twice.
+    """
     fresh = and_(items.c.state == ItemState.QUEUED, items.c.rung_at > now() - fresh_seconds)
     running = items.c.state == ItemState.RUNNING
     alone = func.sum(case((items.c.lost >= 2, 1), else_=0)).label("alone")

@@ -103,7 +103,8 @@ def get_stages(ledger: Ledger, run_id: str) -> list[Row[Any]]:
 def stage_counts(ledger: Ledger, run_id: str) -> dict[str, dict[str, int]]:
     """Stage -> item state -> count; also `lost` (leases lost so far) and `failed` (failed attempts)."""
     query = (
-        select(items.c.stage, items.c.state, func.count().label("n"), func.sum(items.c.lost).label("lost"), func.sum(items.c.attempts).label("failed"))
+        select(items.c.stage, items.c.state, func.count().label("n"), func.sum(items.c.lost).label("lost"),
+        func.sum(items.c.attempts).label("failed"))
         .where(items.c.run_id == run_id)
         .group_by(items.c.stage, items.c.state)
     )  # fmt: skip
@@ -176,7 +177,9 @@ def cancel_run(ledger: Ledger, run_id: str) -> None:
 
 
 def set_paused(ledger: Ledger, run_id: str, paused: bool) -> None:
-    """Pauses or resumes a live run. Pausing takes its running items back, at no cost of attempts. Raises NotInState on an ended run."""
+    """Pauses or resumes a live run. Pausing takes its running items back, at no cost of attempts. Raises NotInState on an
+    ended run.
+    """
     with ledger.write() as connection:
         statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_(LIVE)).values(paused=paused)
         if connection.execute(statement).rowcount != 1:

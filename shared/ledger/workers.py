@@ -23,7 +23,9 @@ def live_workers(ledger: Ledger, within_seconds: float = 30.0) -> list[Row[Any]]
 
 
 def queue_counts(ledger: Ledger) -> list[Row[Any]]:
-    """Per service, over live and unpaused runs: `queued` (rung or not), `rung` (of these, rung and unclaimed) and `running` items."""
+    """Per service, over live and unpaused runs: `queued` (rung or not), `rung` (of these, rung and unclaimed) and `running`
+    items.
+    """
     queued, running = items.c.state == ItemState.QUEUED, items.c.state == ItemState.RUNNING
     sums = [
         func.sum(case((condition, 1), else_=0)).label(name)

@@ -1,6 +1,7 @@
 """The worker's inside: one event loop for all its items, one thread that keeps their leases.
 
-An item's life here: claim -> engine set served -> handler -> commit. It ends early when the lease is lost (killed, cancelled, paused,
+An item's life here: claim -> engine set served -> handler -> commit. It ends early when the lease is lost (killed,
+cancelled, paused,
 past its deadline: the coroutine is cancelled and nothing is written) or when the worker stops (its lease is given back unharmed).
 """
 
@@ -113,7 +114,9 @@ class Runtime:
             return await handler_of(kind)(Work(self._ledger, lease, recipe, serving, self.name))
 
     def _keep_leases(self) -> None:
-        """Renews every few seconds what the worker holds; lets go of what it no longer holds. Its own thread: a busy loop starves no lease."""
+        """Renews every few seconds what the worker holds; lets go of what it no longer holds. Its own thread: a busy loop
+        starves no lease.
+        """
         renewed_at = time.monotonic()
         while True:
             held = set(self._held)

@@ -1,7 +1,9 @@
 """A worker process: `python -m shared.work.worker --services searcher,evaluator --slots 64`.
 
-Celery listens on the queues of these services with a pool of threads; each thread waits for one item, and all items run as coroutines
-of one event loop (runtime.py). On SIGTERM the items in hand are given back first, so that Celery's warm shutdown has nothing to wait for.
+Celery listens on the queues of these services with a pool of threads; each thread waits for one item, and all items run as
+coroutines
+of one event loop (runtime.py). On SIGTERM the items in hand are given back first, so that Celery's warm shutdown has
+nothing to wait for.
 """
 
 import argparse

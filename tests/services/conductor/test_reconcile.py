@@ -1,0 +1,156 @@
+"""A run's whole life, moved on by hand: every transition from the ledger alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from services.conductor.reconcile import reconcile
+from shared.ledger.database import Ledger
+from shared.ledger.items import Lease, NewModel, NewRecord, Result, claim, commit, fail, item_name
+from shared.ledger.runs import cancel_run, close_stage, get_run, get_stages, set_paused
+from shared.ledger.tables import StageState
+
+Post = Callable[..., str]
+
+
+def keys(ledger: Ledger, run: str, stage: str) -> list[str]:
+    from sqlalchemy import select
+
+    from shared.ledger.tables import items
+
+    with ledger.read() as connection:
+        query = select(items.c.key).where(items.c.run_id == run, items.c.stage == stage).order_by(items.c.place)
+        return list(connection.execute(query).scalars())
+
+
+def take(ledger: Ledger, run: str, stage: str, key: str) -> Lease:
+    lease = claim(ledger, item_name(run, stage, key), "hands", 30)
+    assert lease is not None
+    return lease
+
+
+def finish(ledger: Ledger, run: str, stage: str, kind: str, model: bool = False) -> None:
+    for key in keys(ledger, run, stage):
+        made = NewModel(f"file:///models/{stage}", {}) if model else None
+        commit(ledger, take(ledger, run, stage, key), Result([NewRecord(kind, key, {})], made))
+
+
+def states(ledger: Ledger, run: str) -> dict[str, str]:
+    return {stage.name: stage.state for stage in get_stages(ledger, run)}
+
+
+def passes(ledger: Ledger, count: int = 3) -> None:
+    for _ in range(count):
+        reconcile(ledger)
+
+
+def test_a_run_goes_from_posted_to_done(ledger: Ledger, post: Post) -> None:
+    run = post()
+    reconcile(ledger)
+    assert states(ledger, run)["preflight"] == StageState.OPEN
+    assert keys(ledger, run, "preflight") == ["base.trainer", "base.evaluator"]
+    assert get_run(ledger, run).state == "checking"
+
+    finish(ledger, run, "preflight", "preflight")
+    passes(ledger)
+    assert get_run(ledger, run).state == "running"
+    assert states(ledger, run) == {
+        "preflight": "done", "worked": "open", "policy": "waiting", "search": "waiting", "thoughts": "waiting", "measure": "waiting",
+    }  # fmt: skip
+
+    finish(ledger, run, "worked", "example")
+    passes(ledger)
+    finish(ledger, run, "policy", "checkpoint", model=True)
+    passes(ledger)
+    assert len(keys(ledger, run, "search")) == 40
+    lease = take(ledger, run, "search", "000003")
+    assert lease.payload["roles"]["policy"]["spec"]["model"] == "file:///models/policy"
+    assert lease.payload["problems"] == {"set": "sums", "skip": 3, "count": 1}
+    assert "file:///models/policy" in lease.engine_set
+    commit(ledger, lease, Result([NewRecord("tree", "p3", {})]))
+    for key in keys(ledger, run, "search"):
+        if key != "000003":
+            commit(ledger, take(ledger, run, "search", key), Result([NewRecord("tree", key, {})]))
+    passes(ledger)
+    assert keys(ledger, run, "thoughts") == ["trees-000000", "close"]
+    finish(ledger, run, "thoughts", "dataset")
+    passes(ledger)
+    assert keys(ledger, run, "measure") == ["base-000040", "policy-000040", "close"]
+    finish(ledger, run, "measure", "report")
+    passes(ledger)
+    assert get_run(ledger, run).state == "done"
+
+
+def checked(ledger: Ledger, post: Post, **changes: Any) -> str:
+    run = post(**changes)
+    reconcile(ledger)
+    finish(ledger, run, "preflight", "preflight")
+    passes(ledger)
+    return run
+
+
+def test_a_failed_preflight_rejects_the_run_with_its_reason(ledger: Ledger, post: Post) -> None:
+    run = post()
+    reconcile(ledger)
+    fail(ledger, take(ledger, run, "preflight", "base.trainer"), "models.base: no such model")
+    commit(ledger, take(ledger, run, "preflight", "base.evaluator"), Result())
+    passes(ledger)
+    row = get_run(ledger, run)
+    assert (row.state, row.reason) == ("rejected", "models.base: no such model")
+    assert set(states(ledger, run).values()) == {"failed", "cancelled"}
+
+
+def test_a_stage_whose_items_died_fails_the_run_and_cancels_the_rest(ledger: Ledger, post: Post) -> None:
+    run = checked(ledger, post)
+    for _ in range(3):
+        lease = claim(ledger, item_name(run, "worked", "000000"), "hands", 30)
+        if lease is None:  # it waits between attempts
+            break
+        fail(ledger, lease, "ValueError: broken", hopeless=True)
+    passes(ledger)
+    row = get_run(ledger, run)
+    assert row.state == "failed"
+    assert "stage worked" in row.reason and "ValueError: broken" in row.reason
+
+
+def test_a_stage_without_output_fails_the_run(ledger: Ledger, post: Post) -> None:
+    run = checked(ledger, post)
+    commit(ledger, take(ledger, run, "worked", "000000"), Result())
+    passes(ledger)
+    assert get_run(ledger, run).state == "failed"
+    assert "none of them left a record" in get_run(ledger, run).reason
+
+
+def test_a_crash_between_closing_a_stage_and_ending_its_run_is_made_good(ledger: Ledger, post: Post) -> None:
+    run = checked(ledger, post)
+    close_stage(ledger, run, "worked", StageState.FAILED, "cut off here")
+    reconcile(ledger)
+    assert get_run(ledger, run).reason == "stage worked: cut off here"
+
+
+def test_max_dead_lets_a_stage_pass(ledger: Ledger, post: Post) -> None:
+    stages = {"search": {"kind": "search", "policy": "base", "problems": "train", "max_dead": 1}}
+    run = checked(ledger, post, stages=stages)
+    first, *others = keys(ledger, run, "search")
+    fail(ledger, take(ledger, run, "search", first), "boom", hopeless=True)
+    for key in others:
+        commit(ledger, take(ledger, run, "search", key), Result([NewRecord("tree", key, {})]))
+    passes(ledger)
+    assert get_run(ledger, run).state == "done"
+
+
+@pytest.mark.parametrize("ending", ["cancel", "pause"])
+def test_a_cancelled_or_paused_run_loses_its_leases_and_moves_no_more(ledger: Ledger, post: Post, ending: str) -> None:
+    run = checked(ledger, post)
+    lease = take(ledger, run, "worked", "000000")
+    cancel_run(ledger, run) if ending == "cancel" else set_paused(ledger, run, True)
+    assert claim(ledger, lease.item_id, "hands", 30) is None
+    before = states(ledger, run)
+    passes(ledger)
+    assert states(ledger, run) == before
+    if ending == "pause":
+        set_paused(ledger, run, False)
+        commit(ledger, take(ledger, run, "worked", "000000"), Result([NewRecord("example", "p0", {})]))
+        passes(ledger)
+        assert states(ledger, run)["worked"] == "done"
