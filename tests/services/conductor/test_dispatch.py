@@ -1,7 +1,7 @@
 """Windows, fairness, engine sets and second rings: what the queues hear."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
@@ -31,10 +31,10 @@ class Bells(list[tuple[str, str]]):
 
 
 @pytest.fixture
-def bells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bells]:
+def bells(monkeypatch: pytest.MonkeyPatch) -> Bells:
     heard = Bells()
     monkeypatch.setattr(conductor, "ring", heard.ring)
-    yield heard
+    return heard
 
 
 def searching(ledger: Ledger, post: Post, model: str = "some/model") -> str:

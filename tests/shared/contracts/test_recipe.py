@@ -1,0 +1,75 @@
+"""Recipes: what is refused, and that the message names the place."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.contracts.recipe import Recipe
+
+GOOD: dict[str, Any] = {
+    "name": "tiny",
+    "models": {"base": {"model": "m"}, "far": {"model": "m", "url": "http://127.0.0.1:1/v1"}},
+    "problems": {"few": {"generator": "arithmetic", "count": 3}},
+    "stages": {
+        "worked": {"kind": "import", "problems": "few"},
+        "policy": {"kind": "train", "base": "base", "data": "worked"},
+        "search": {"kind": "search", "policy": "policy", "problems": "few"},
+        "thoughts": {"kind": "compile", "trees": "search"},
+        "journey": {"kind": "train", "base": "policy", "data": "thoughts", "config": "journey"},
+        "measure": {"kind": "evaluate", "models": ["base", "journey"], "problems": "few"},
+    },
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """GOOD with one value set at a dotted path (a level it lacks is made)."""
+    import copy
+
+    recipe = copy.deepcopy(GOOD)
+    *folders, last = path.split(".")
+    place = recipe
+    for folder in folders:
+        place = place.setdefault(folder, {})
+    place[last] = value
+    return recipe
+
+
+def test_order_and_needs_follow_from_the_fields() -> None:
+    recipe = Recipe.model_validate(GOOD)
+    assert recipe.order() == ("worked", "policy", "search", "thoughts", "journey", "measure")
+    assert recipe.needs("measure") == ("journey",)
+    assert recipe.needs("journey") == ("policy", "thoughts")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("stages.search.widht", 3, "widht"),
+        ("stages.search.width", "many", "width"),
+        ("stages.search.width", 1, "greater than or equal to 2"),
+        ("stages.search.policy", "polcy", "stages.search.policy: nothing is named `polcy`"),
+        ("stages.search.policy", "worked", "stages.search.policy: `worked` is a import"),
+        ("stages.search.problems", "many", "stages.search.problems: no problem source `many`"),
+        ("stages.search.needs", ["later"], "stages.search.needs: no stage `later`"),
+        ("stages.worked.needs", ["measure"], "a cycle: worked -> measure -> journey -> policy -> worked"),
+        ("stages.policy.base", "far", "is an endpoint, which cannot be trained"),
+        ("stages.journey.config", "sft", "`sft` does not go with data of a compile stage"),
+        ("stages.thoughts.refiner", {"kind": "llm"}, "`model` goes with kind `llm`"),
+        ("models.search", {"model": "m"}, "models and stages share names: search"),
+        ("problems.few", {"generator": "arithmetic"}, "a generator needs `count`"),
+        ("problems.few", {"set": "a", "generator": "arithmetic", "count": 1}, "either `set` or `generator`"),
+        ("stages", {}, "at least 1"),
+        ("name", "Not A Name", "name"),
+        ("version", 2, "version"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_names_its_place(path: str, value: Any, named: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Recipe.model_validate(changed(path, value))
+    assert named in str(refused.value)
+
+
+def test_json_round_trip() -> None:
+    recipe = Recipe.model_validate(GOOD)
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
