@@ -1,0 +1,186 @@
+r"""One form for answers that mean the same: 0.5 = 1/2 = \frac12, 72 = $72.00 = "72 apples", (1, 2) = ( 1,2 ).
+
+Rational numbers are exact. What is not understood is left as it is, LaTeX spelling and white space apart: equal forms are equal answers, but
+different forms need not be different ones (`verify` asks a computer algebra system then).
+"""
+
+import re
+from fractions import Fraction
+
+MAX_DIGITS = 400
+"""Longer numbers stay text: no answer needs them, and powers of ten are cheap to write and dear to compute."""
+
+_DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)"
+_NUMBER = re.compile(
+    rf"""(?P<sign>[-+]?)\s*[$€£]?\s*(?P<sign2>[-+]?)\s*
+        (?: (?P<whole>\d+)?\s*\\frac\{{\s*(?P<num>-?\d+)\s*\}}\{{\s*(?P<den>-?\d+)\s*\}}
+          | (?:(?P<mixed>\d+)\s+)?(?P<a>{_DECIMAL})\s*/\s*(?P<b>{_DECIMAL})
+          | (?P<mantissa>{_DECIMAL})\s*(?:\\times|\\cdot|×|\*)\s*10\s*\^\s*(?:\{{\s*(?P<power>[-+]?\d+)\s*\}}|(?P<power2>\d))
+          | (?P<plain>{_DECIMAL})(?:[eE](?P<exponent>[-+]?\d+))?
+        )(?P<rest>.*)""",
+    re.VERBOSE | re.DOTALL,
+)
+_UNIT = re.compile(r"(?P<gap>\s*)(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z'./-]+)*\s*(?:\^\s*\{?[23]\}?|[²³])?")
+_SHORT_UNITS = frozenset("cm mm km dm kg mg ml mL cc ft in yd mi oz lb lbs hr hrs min mins sec secs mph kmh kph USD".split())
+_NOT_UNITS = frozenset("pi sqrt sin cos tan cot sec csc log exp mod choose and or to over times plus minus base abc abcd if for when not".split())
+_MAGNITUDES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_CHOICE = re.compile(r"\(\s*([A-Z])\s*\)|([A-Z])[.):]?")
+_ASSIGNED = re.compile(r"[A-Za-z]\s*=(?P<value>[^=]+)")
+_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-]+[^\W\d_]+)*")
+_SPELLINGS = tuple(
+    (re.compile(pattern), new)
+    for pattern, new in (
+        (r"(?<=\d)(?:\\[,!;]|\{,\}|,\\!)(?=\d{3}(?!\d))", ","),  # 10\,080, 10{,}080 and 10,\!080 are 10,080
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![A-Za-z])", ""),
+        (r"(?<!\\)\\(?:[!,;:]| |q?quad(?![A-Za-z]))|~|\s", " "),
+        (r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z])|°)\s*(?:[CF](?![A-Za-z]))?", ""),
+        (r"[−–]", "-"),
+        (r"\\([$%#&])", r"\1"),
+        (r"\\(frac|sqrt)\s+", r"\\\1 "),
+        (r"\\frac ?(\d)", r"\\frac{\1}"),
+        (r"(\\frac\{[^{}]*\}) ?(\d)", r"\1{\2}"),
+        (r"\\sqrt ?(\d)", r"\\sqrt{\1}"),
+        (r"([\^_]) ?\{ ?(\w) ?\}", r"\1\2"),
+        (r" +", " "),
+    )
+)
+
+
+def canonical(answer: str) -> str:
+    r"""The form of `answer` that equal answers share; canonical(canonical(x)) == canonical(x).
+
+    A rational number becomes `p` or `p/q` in lowest terms, without currency, thousands commas, percent sign (`50\%` is 50, as the
+    publishers grade it), degrees and units; `(B)` becomes `B`; lists, tuples and intervals become their canonical parts; words are
+    casefolded; all else is LaTeX in one spelling without needless spaces.
+    """
+    text = _respell(answer)
+    if choice := _CHOICE.fullmatch(text):
+        return choice[1] or choice[2]
+    number = number_in(text)
+    if number is not None:
+        return str(number)
+    if (assigned := _ASSIGNED.fullmatch(text)) and (number := number_in(assigned["value"].strip())) is not None:
+        return str(number)
+    parts = _split(text)
+    if parts is not None:
+        opening, inner, closing = parts
+        if len(inner) == 1 and (opening, closing) == ("(", ")") and (number := number_in(inner[0])) is not None:
+            return str(number)
+        if len(inner) > 1 and all(inner):
+            return opening + ",".join(canonical(part) for part in inner) + closing
+    if _WORDS.fullmatch(text):
+        return text.casefold()
+    return _squeeze(text)
+
+
+def number_in(text: str) -> Fraction | None:
+    """The rational number that `text` states, whatever its unit; None if it states none, or more than one."""
+    match = _NUMBER.fullmatch(text.strip().rstrip(".")) if len(text) <= MAX_DIGITS else None
+    if match is None or (match["sign"] and match["sign2"]):
+        return None
+    scale = _scale(match["rest"])
+    value = _magnitude(match)
+    if scale is None or value is None:
+        return None
+    return -value * scale if "-" in (match["sign"], match["sign2"]) else value * scale
+
+
+def is_number(form: str) -> bool:
+    """Whether a canonical form is a plain rational number."""
+    return re.fullmatch(r"-?\d+(?:/\d+)?", form) is not None
+
+
+def is_words(form: str) -> bool:
+    """Whether a canonical form is words or a choice letter, which nothing but itself equals."""
+    return _WORDS.fullmatch(form) is not None or _CHOICE.fullmatch(form) is not None
+
+
+def _respell(answer: str) -> str:
+    text = answer.strip()
+    for pattern, new in _SPELLINGS:
+        text = pattern.sub(new, text)
+    text = text.strip().rstrip(".").strip()
+    while len(text) > 1 and text[0] == text[-1] == "$":
+        text = text[1:-1].strip()
+    return text
+
+
+def _magnitude(match: re.Match[str]) -> Fraction | None:
+    """The number without its sign and scale; None if it is none (a zero denominator) or too large."""
+    if match["num"] is not None:
+        return _ratio(match["num"], match["den"], match["whole"])
+    if match["a"] is not None:
+        return _ratio(match["a"], match["b"], match["mixed"])
+    power = match["power"] or match["power2"] or match["exponent"] or "0"
+    if abs(int(power)) > MAX_DIGITS:
+        return None
+    return _decimal(match["mantissa"] or match["plain"]) * Fraction(10) ** int(power)
+
+
+def _ratio(above: str, below: str, whole: str | None) -> Fraction | None:
+    numerator, denominator = _decimal(above), _decimal(below)
+    if denominator == 0 or (whole and (numerator < 0 or denominator < 0)):
+        return None
+    return numerator / denominator + int(whole or 0)
+
+
+def _decimal(digits: str) -> Fraction:
+    digits = digits.replace(",", "")
+    return Fraction(f"0{digits}" if digits.startswith(".") else digits.rstrip(".") or "0")
+
+
+def _scale(rest: str) -> int | None:
+    """What follows a number, as a factor: 1 for nothing, a percent sign or a unit, 1000 for "thousand"; None if it is more than that."""
+    rest = rest.strip(" ") if not rest.startswith(" ") else " " + rest.strip()
+    rest = rest.removeprefix(" ") if rest.lstrip().startswith("%") else rest
+    rest = rest.removeprefix("%")
+    if not rest.strip():
+        return 1
+    unit = _UNIT.fullmatch(rest)
+    if unit is None:
+        return None
+    word = unit["word"]
+    if not unit["gap"] and word not in _SHORT_UNITS:
+        return None  # 6abc is a product
+    if word.lower() in _MAGNITUDES:
+        following = rest.strip()[len(word) :]
+        further = _scale(following) if following else 1
+        return None if further is None else _MAGNITUDES[word.lower()] * further
+    if not _NOT_UNITS.isdisjoint(re.findall(r"[A-Za-z]+", rest.lower())):
+        return None
+    wordlike = word in _SHORT_UNITS or (len(word) >= 3 and re.search("[aeiou]", word.lower()))
+    return 1 if wordlike else None
+
+
+def _split(text: str) -> tuple[str, list[str], str] | None:
+    """(opening bracket, parts at top-level commas, closing bracket) of a list, tuple or interval; None if the brackets don't match."""
+    inner, opening, closing = text, "", ""
+    if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _spans_all(text):
+        inner, opening, closing = text[1:-1], text[0], text[-1]
+    parts, depth, start = [], 0, 0
+    for place, char in enumerate(inner):
+        depth += (char in "([{") - (char in ")]}")
+        if depth < 0:
+            return None
+        if char == "," and depth == 0:
+            parts.append(inner[start:place].strip())
+            start = place + 1
+    return (opening, [*parts, inner[start:].strip()], closing) if depth == 0 else None
+
+
+def _spans_all(text: str) -> bool:
+    """Whether the first bracket closes with the last character, and no sooner."""
+    depth = 0
+    for place, char in enumerate(text):
+        depth += (char in "([") - (char in ")]")
+        if depth == 0:
+            return place == len(text) - 1
+    return False
+
+
+def _squeeze(text: str) -> str:
+    r"""Without white space, but for what parts a command from a letter (`\pi r`), words, and digits (`1 4` is not 14)."""
+    text = re.sub(r"(?<!\d) (?=[^A-Za-z])|(?<=\d) (?=[^A-Za-z\d])|(?<=[^A-Za-z]) (?!\d)|(?<=[^A-Za-z\d]) (?=\d)", "", text)
+    return re.sub(r"(?<!\S)\+(?=\d)", "", text)

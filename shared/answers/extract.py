@@ -1,0 +1,98 @@
+"""The final answer that a solution states.
+
+Only what is *stated* counts: a boxed answer, GSM8K's `#### 72`, or a sentence such as "The answer is 72.". A text that states none has none;
+the last number is never guessed.
+"""
+
+import re
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_HASHES = re.compile(r"^[ \t]*####[ \t]*(?P<value>[-+]?[$€£\\(]*[-+]?[\d.].*)$", re.MULTILINE)
+_PHRASE = re.compile(  # the value is only looked at, so that a line may state an answer twice: the last one counts
+    r"""\banswer
+        (?:[ ]to[ ](?:the|this)[ ](?:question|problem))?
+        [*_]{0,2}\s*
+        (?: is[*_]{0,2}[ ]?:? | [:=] | (?:must|should|will|would|has[ ]to)[ ]be:? )
+        [*_]{0,2}[ \t]*
+        (?=(?P<value>[^\n]*))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_NEXT_LINE = re.compile(r"\s*(?P<value>[^\n]*)")
+_MATH = re.compile(r"\$\$(?P<a>[^$]+)\$\$|\$(?P<b>[^$]+)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]")
+_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b")
+_COMMENTS = ("correct", "right", "wrong", "incorrect", "not", "found", "obtained", "therefore", "that", "what", "clear", "still", "also")
+"""Words that follow "the answer is" where an answer is talked about, not stated."""
+
+
+def final_answer(text: str) -> str | None:
+    r"""The final answer stated in `text`, as written there; None if it states none.
+
+    The last balanced `\boxed{...}` if there is one; else the last of `#### x`, "The answer is x.", "Final answer: x" and their like.
+    Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
+    """
+    boxed = _last_box(text)
+    if boxed is not None:
+        return boxed
+    stated = [(match.start(), _trim(match["value"])) for match in _HASHES.finditer(text)]
+    stated += [(match.start(), _sentence(match, text)) for match in _PHRASE.finditer(text)]
+    answers = [(place, value) for place, value in stated if value]
+    return max(answers)[1] if answers else None
+
+
+def _last_box(text: str) -> str | None:
+    """Content of the last box that is closed and not empty."""
+    for match in reversed(list(_BOX.finditer(text))):
+        rest = text[match.end() :]
+        content = _braced(rest) if rest.startswith("{") else _bare(rest)
+        if content and (trimmed := _trim(content)):
+            return trimmed
+    return None
+
+
+def _braced(text: str) -> str | None:
+    """What stands within the braces that `text` begins with; None if they never close."""
+    depth = 0
+    escaped = False
+    for place, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = True
+        elif char in "{}":
+            depth += 1 if char == "{" else -1
+            if depth == 0:
+                return text[1:place]
+    return None
+
+
+def _bare(text: str) -> str | None:
+    r"""The argument of `\boxed 72`."""
+    match = re.match(r"[-+]?[\w.,/]+", text)
+    return match.group() if match else None
+
+
+def _sentence(match: re.Match[str], text: str) -> str:
+    """The answer in the sentence that `match` begins; '' if it only talks about one."""
+    value = match["value"].strip(" \t*_")
+    if not value:  # "The answer is:" and the answer on a line of its own
+        following = _NEXT_LINE.match(text, match.end("value"))
+        value = following["value"].strip() if following else ""
+    nested = _PHRASE.match(re.sub(r"^the (final )?", "", value, flags=re.IGNORECASE))
+    if nested:  # "Answer: The answer is 72."
+        value = nested["value"]
+    if math := _MATH.match(value):
+        return _trim(math.group())
+    value = _trim(_SENTENCE_END.split(value, maxsplit=1)[0])
+    first = re.match(r"[A-Za-z]+", value)
+    return "" if first and first.group().lower() in _COMMENTS else value
+
+
+def _trim(value: str) -> str:
+    """Without surrounding white space, emphasis, quotes, mathematics delimiters and a full stop, however nested."""
+    while True:
+        before = value
+        value = value.strip().strip("*_`\"").strip().rstrip(".").rstrip()
+        if (math := _MATH.fullmatch(value)) is not None:
+            value = next(group for group in math.groups() if group is not None)
+        if value == before:
+            return value

@@ -1,0 +1,121 @@
+"""Whether an answer is the known one: exactly where numbers decide, else by computer algebra in processes that can be killed.
+
+A comparison that hangs or crashes raises GradingError. It never counts as a wrong answer in silence.
+"""
+
+import asyncio
+import atexit
+import multiprocessing
+import re
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from fractions import Fraction
+
+from pebble import ProcessPool
+
+from shared.answers import algebra
+from shared.answers.canonical import canonical, is_number, is_words
+
+MAX_WORKERS = 2
+TIMEOUT_SECONDS = 5.0
+"""For one comparison, from when a worker takes it up."""
+MAX_REMEMBERED = 10_000
+_SPACED_DIGITS = re.compile(r"\d \d")
+_BASED = re.compile(r"(?P<digits>-?\w+)_(?:\d|\{\d+\})")
+"""A numeral with its base, as 204_5: algebra would drop the base."""
+
+
+class GradingError(Exception):
+    """An answer could not be graded: the comparison hung, crashed or failed. The answer is neither right nor wrong."""
+
+
+async def verify(gold: str, answer: str) -> bool:
+    """Whether `answer` means what `gold` means. The order matters: algebra may solve for `gold`'s form, not for `answer`'s.
+
+    Safe from any coroutine or thread. Raises GradingError.
+    """
+    decided = decide(gold, answer)
+    if decided is not None:
+        return decided
+    pair = canonical(gold), canonical(answer)
+    known = _workers.recall(pair)
+    if known is not None:
+        return known
+    try:
+        right = await asyncio.wrap_future(_workers.submit(pair))
+    except TimeoutError as error:
+        raise GradingError(f"comparing {answer!r} with {gold!r} took more than {TIMEOUT_SECONDS} s") from error
+    except Exception as error:
+        raise GradingError(f"comparing {answer!r} with {gold!r} failed: {type(error).__name__}: {error}") from error
+    _workers.remember(pair, right)
+    return right
+
+
+def decide(gold: str, answer: str) -> bool | None:
+    """The verdict where no algebra is needed: equal forms, two numbers, or words. None where it is."""
+    left, right = canonical(gold), canonical(answer)
+    if left == right:
+        return True
+    if is_number(left) and is_number(right):
+        return _equal_as_percentage(gold, left, answer, right)
+    if not right or is_words(left) or is_words(right) or _SPACED_DIGITS.search(f"{left}|{right}"):
+        return False
+    if (based := _BASED.fullmatch(left)) or _BASED.fullmatch(right):
+        return based is not None and based["digits"] == right  # the base may be left to the question, as in "204" for 204_5
+    return None
+
+
+def _equal_as_percentage(gold: str, left: str, answer: str, right: str) -> bool:
+    """50% = 0.5: one side, and only one, is a percentage of the other."""
+    if ("%" in gold) == ("%" in answer):
+        return False
+    return Fraction(left) / (100 if "%" in gold else 1) == Fraction(right) / (100 if "%" in answer else 1)
+
+
+class _Workers:
+    """The worker processes: started at the first comparison that needs one, from whatever thread; stopped when Python exits.
+
+    Spawned, not forked: the parent has threads. Pebble kills a worker that overruns and starts another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ProcessPool | None = None
+        self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+
+    def submit(self, pair: tuple[str, str]) -> "Future[bool]":
+        with self._lock:
+            if self._pool is None or not self._pool.active:
+                self._start()
+            assert self._pool is not None
+            future: Future[bool] = self._pool.schedule(algebra.equal, args=pair, timeout=TIMEOUT_SECONDS)
+        return future
+
+    def _start(self) -> None:
+        if self._pool is None:
+            atexit.register(self.stop)
+        else:
+            self._pool.stop()
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPool(max_workers=MAX_WORKERS, initializer=algebra.prepare, context=context)
+
+    def stop(self) -> None:
+        """Ends the worker processes; the next comparison starts new ones."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.stop()
+                self._pool.join()
+
+    def recall(self, pair: tuple[str, str]) -> bool | None:
+        with self._lock:
+            return self._known.get(pair)
+
+    def remember(self, pair: tuple[str, str], right: bool) -> None:
+        with self._lock:
+            self._known[pair] = right
+            if len(self._known) > MAX_REMEMBERED:
+                self._known.popitem(last=False)
+
+
+_workers = _Workers()
