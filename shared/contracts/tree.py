@@ -44,6 +44,8 @@ class Node(Frozen):
     answer: str | None = None
     verified: bool | None = None
     """For a final node: whether its answer verifies against the problem's."""
+    ended: Literal["no_answer", "context"] | None = None
+    """Why a branch without a final answer could not go on: the model ended its text there, or the context was full."""
 
     @model_validator(mode="after")
     def _final_has_verdict(self) -> Self:
@@ -61,6 +63,10 @@ class SearchCost(Frozen):
     truncated_steps: int = 0
     """Candidates cut by the token limit (`finish_reason == "length"`), dropped."""
     merged_steps: int = 0
+    blank_steps: int = 0
+    """Candidates of nothing but white space, dropped."""
+    ungraded_steps: int = 0
+    """Candidates whose final answer the grader could not judge (it ran out of time, say), dropped."""
     rounds: int = 0
 
 
