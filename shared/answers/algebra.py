@@ -21,7 +21,7 @@ def prepare() -> None:
 
 
 def equal(gold: str, answer: str) -> bool:
-    r"""Whether `answer` is mathematically what `gold` is; False where either is no mathematics. Any exception is an error of grading.
+    r"""Whether `answer` is mathematically what `gold` is; False where either is no mathematics. Exceptions are grading errors.
 
     Both are read whole, as one LaTeX expression: a number somewhere in a sentence is not an answer.
     """

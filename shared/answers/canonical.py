@@ -1,7 +1,7 @@
 r"""One form for answers that mean the same: 0.5 = 1/2 = \frac12, 72 = $72.00 = "72 apples", (1, 2) = ( 1,2 ).
 
-Rational numbers are exact. What is not understood is left as it is, LaTeX spelling and white space apart: equal forms are equal answers, but
-different forms need not be different ones (`verify` asks a computer algebra system then).
+Rational numbers are exact. What is not understood is left as it is, LaTeX spelling and white space apart: equal forms are equal
+answers, but different forms need not be different ones (`verify` asks a computer algebra system then).
 """
 
 import re
@@ -20,9 +20,19 @@ _NUMBER = re.compile(
         )(?P<rest>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_UNIT = re.compile(r"(?P<gap>\s*)(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z'./-]+)*\s*(?:\^\s*\{?[23]\}?|[²³])?")
-_SHORT_UNITS = frozenset("cm mm km dm kg mg ml mL cc ft in yd mi oz lb lbs hr hrs min mins sec secs mph kmh kph USD".split())
-_NOT_UNITS = frozenset("pi sqrt sin cos tan cot sec csc log exp mod choose and or to over times plus minus base abc abcd if for when not".split())
+_UNIT = re.compile(r"(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z'./-]+)*\s*(?:\^\s*\{?[23]\}?|[²³])?")
+_SHORT_UNITS = frozenset(
+    [
+        *("cm", "mm", "km", "dm", "kg", "mg", "ml", "mL", "cc", "ft", "in", "yd", "mi", "oz", "lb", "lbs"),
+        *("hr", "hrs", "min", "mins", "secs", "mph", "kmh", "kph", "USD"),
+    ]
+)
+_NOT_UNITS = frozenset(
+    [
+        *("pi", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "mod", "choose"),
+        *("and", "or", "to", "over", "times", "plus", "minus", "base", "abc", "abcd", "if", "for", "when", "not"),
+    ]
+)
 _MAGNITUDES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _CHOICE = re.compile(r"\(\s*([A-Z])\s*\)|([A-Z])[.):]?")
 _ASSIGNED = re.compile(r"[A-Za-z]\s*=(?P<value>[^=]+)")
@@ -132,30 +142,28 @@ def _decimal(digits: str) -> Fraction:
 
 
 def _scale(rest: str) -> int | None:
-    """What follows a number, as a factor: 1 for nothing, a percent sign or a unit, 1000 for "thousand"; None if it is more than that."""
-    rest = rest.strip(" ") if not rest.startswith(" ") else " " + rest.strip()
-    rest = rest.removeprefix(" ") if rest.lstrip().startswith("%") else rest
-    rest = rest.removeprefix("%")
-    if not rest.strip():
+    """What follows a number, as a factor: 1 for nothing, a percent sign or a unit, 1000 for "thousand"; None for aught else."""
+    attached = not rest.startswith(" ")
+    rest = rest.strip().removeprefix("%").strip()
+    if not rest:
         return 1
     unit = _UNIT.fullmatch(rest)
     if unit is None:
         return None
     word = unit["word"]
-    if not unit["gap"] and word not in _SHORT_UNITS:
+    if attached and word not in _SHORT_UNITS:
         return None  # 6abc is a product
     if word.lower() in _MAGNITUDES:
-        following = rest.strip()[len(word) :]
-        further = _scale(following) if following else 1
+        further = _scale(rest[len(word) :])
         return None if further is None else _MAGNITUDES[word.lower()] * further
     if not _NOT_UNITS.isdisjoint(re.findall(r"[A-Za-z]+", rest.lower())):
         return None
-    wordlike = word in _SHORT_UNITS or (len(word) >= 3 and re.search("[aeiou]", word.lower()))
-    return 1 if wordlike else None
+    is_unit = word in _SHORT_UNITS or (len(word) >= 3 and re.search("[aeiou]", word.lower()))
+    return 1 if is_unit else None
 
 
 def _split(text: str) -> tuple[str, list[str], str] | None:
-    """(opening bracket, parts at top-level commas, closing bracket) of a list, tuple or interval; None if the brackets don't match."""
+    """(opening bracket, parts at top-level commas, closing bracket) of a list, tuple or interval; None if brackets don't match."""
     inner, opening, closing = text, "", ""
     if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _spans_all(text):
         inner, opening, closing = text[1:-1], text[0], text[-1]

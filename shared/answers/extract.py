@@ -1,7 +1,7 @@
 """The final answer that a solution states.
 
-Only what is *stated* counts: a boxed answer, GSM8K's `#### 72`, or a sentence such as "The answer is 72.". A text that states none has none;
-the last number is never guessed.
+Only what is *stated* counts: a boxed answer, GSM8K's `#### 72`, or a sentence such as "The answer is 72.". A text that states none
+has none; the last number is never guessed.
 """
 
 import re
@@ -20,15 +20,17 @@ _PHRASE = re.compile(  # the value is only looked at, so that a line may state a
 _NEXT_LINE = re.compile(r"\s*(?P<value>[^\n]*)")
 _MATH = re.compile(r"\$\$(?P<a>[^$]+)\$\$|\$(?P<b>[^$]+)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b")
-_COMMENTS = ("correct", "right", "wrong", "incorrect", "not", "found", "obtained", "therefore", "that", "what", "clear", "still", "also")
+_COMMENTS = frozenset(
+    ("correct", "right", "wrong", "incorrect", "not", "found", "obtained", "therefore", "that", "what", "clear", "still", "also")
+)
 """Words that follow "the answer is" where an answer is talked about, not stated."""
 
 
 def final_answer(text: str) -> str | None:
     r"""The final answer stated in `text`, as written there; None if it states none.
 
-    The last balanced `\boxed{...}` if there is one; else the last of `#### x`, "The answer is x.", "Final answer: x" and their like.
-    Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
+    The last balanced `\boxed{...}` if there is one; else the last of `#### x`, "The answer is x.", "Final answer: x" and
+    their like. Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
     """
     boxed = _last_box(text)
     if boxed is not None:
@@ -91,7 +93,7 @@ def _trim(value: str) -> str:
     """Without surrounding white space, emphasis, quotes, mathematics delimiters and a full stop, however nested."""
     while True:
         before = value
-        value = value.strip().strip("*_`\"").strip().rstrip(".").rstrip()
+        value = value.strip().strip('*_`"').strip().rstrip(".").rstrip()
         if (math := _MATH.fullmatch(value)) is not None:
             value = next(group for group in math.groups() if group is not None)
         if value == before:
