@@ -1,0 +1,1 @@
+"""Where problems come from: publishers' rows (`formats`) and bundled generators (`generate`)."""

@@ -1,0 +1,185 @@
+"""Publishers' rows into Problems: GSM8K, MATH, AIME as they are published, and rows of our own.
+
+A row is recognised by its fields. One without a final answer is refused: everything downstream is judged by it.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.answers.extract import final_answer
+from shared.contracts.problem import Problem, Scalar
+
+_MARKS = re.compile(r"<<[^<>]*>>")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(/\d+)?")
+_BOX = re.compile(r"\\(boxed|fbox)\b")
+_AIME_PAGE = re.compile(r"(\d{4})_AIME_(I{1,2})_Problems/Problem_(\d+)")
+_AIME_NAME = re.compile(r"\d{4}-I{1,2}-\d+")
+_OURS = {"version", "id", "solution", "source", "subject", "level", "metadata"}
+
+
+class BadRow(ValueError):
+    """A row that is no problem. `line` is its number in the file, from 1; `reason` says what is missing or wrong."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+def parse_line(text: str | bytes, line: int) -> Problem:
+    """One line of a JSONL file as a Problem. Raises BadRow."""
+    try:
+        row = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRow(line, f"not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise BadRow(line, f"a JSON object was expected, not {type(row).__name__}")
+    return parse_row(row, line)
+
+
+def parse_row(row: dict[str, Any], line: int) -> Problem:
+    """A publisher's row, or one of ours, as a Problem. Raises BadRow, which names what is missing."""
+    given = {key: value for key, value in row.items() if value is not None and value != ""}
+    if "problem" not in given and "Problem" in given:  # one publisher of AIME writes ID, Problem, Solution, Answer
+        given = {key.lower(): value for key, value in given.items()}
+    if "problem" in given:
+        fields = _aime(given, line) if _is_aime(given) else _math(given, line)
+    elif "question" not in given:
+        raise BadRow(line, f"no `question` and no `problem` (fields: {', '.join(sorted(row)) or 'none'})")
+    elif "####" in str(given.get("answer", "")):
+        fields = _gsm8k(given, line)
+    else:
+        fields = _ours(given, line)
+    try:
+        problem = Problem.model_validate(fields)
+    except ValidationError as error:
+        raise BadRow(line, "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())) from None
+    texts = [value for _, value in problem if isinstance(value, str)]
+    texts += [text for pair in problem.metadata.items() for text in pair if isinstance(text, str)]
+    if any("\0" in text for text in texts):  # JSON allows it, PostgreSQL does not
+        raise BadRow(line, "a NUL character (\\u0000)")
+    return problem
+
+
+def _gsm8k(row: dict[str, Any], line: int) -> dict[str, Any]:
+    r"""GSM8K: the worked solution and, after ####, the final answer. The calculator marks <<...>> are taken out.
+
+    {"question": "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How many clips did
+    Natalia sell altogether in April and May?", "answer": "Natalia sold 48/2 = <<48/2=24>>24 clips in May.\nNatalia sold 48+24 =
+    <<48+24=72>>72 clips altogether in April and May.\n#### 72"}
+
+    The line `#### 72` becomes `The answer is 72.`, the form in which all our solutions end.
+    """
+    worked, _, final = str(row["answer"]).rpartition("####")
+    answer = final.strip().replace(",", "").removeprefix("$").strip()
+    if not answer:
+        raise BadRow(line, "no final answer: nothing follows `####` in `answer`")
+    steps = [" ".join(step.split()) for step in _MARKS.sub("", worked).splitlines()]
+    solution = "\n".join([*filter(None, steps), f"The answer is {answer}."])
+    return {
+        "id": str(row["id"]) if "id" in row else _digest("gsm8k", row["question"]),
+        "question": row["question"],
+        "answer": answer,
+        "solution": solution,
+        "source": "gsm8k",
+        "metadata": _rest(row, "question", "answer", "id"),
+    }
+
+
+def _math(row: dict[str, Any], line: int) -> dict[str, Any]:
+    r"""MATH and MATH-500. `answer` is missing in the original MATH, which has `type` for `subject` and `level` as "Level 2".
+
+    {"problem": "What is the length, in units, of the radius of a sphere whose volume and surface area, in cubic units and square
+    units, respectively, are numerically equal?", "solution": "The volume of a sphere is $\\frac{4}{3}\\pi r^3$ and the surface area
+    is $4\\pi r^2$, so\n\\[\\frac{4}{3} \\pi r^3 = 4 \\pi r^2.\\]We can divide both sides by $4 \\pi r^2$, to get\n\\[\\frac{1}{3} r
+    = 1.\\]Therefore, $r = \\boxed{3}.$", "answer": "3", "subject": "Geometry", "level": 2, "unique_id": "test/geometry/456.json"}
+    """
+    answer = _stated(row)
+    if answer is None:
+        raise BadRow(line, r"no final answer: neither `answer` nor a \boxed{...} in `solution`")
+    level = re.fullmatch(r"(?:Level )?(\d+)", str(row.get("level", "")))
+    return {
+        "id": str(row.get("unique_id") or row.get("id") or row.get("url") or _digest("math", row["problem"])),
+        "question": row["problem"],
+        "answer": answer,
+        "solution": row.get("solution"),
+        "source": "math",
+        "subject": row.get("subject", row.get("type")),
+        "level": int(level[1]) if level else None,
+        "metadata": _rest(row, "problem", "question", "answer", "solution", "subject", "type", "level", "unique_id", "id"),
+    }
+
+
+def _aime(row: dict[str, Any], line: int) -> dict[str, Any]:
+    r"""AIME: answers are integers from 0 to 999, published as text ("025"), as numbers, or only as \boxed{25}.
+
+    {"id": 60, "problem": "Every morning Aya goes for a $9$-kilometer-long walk and stops at a coffee shop afterwards. [...]",
+    "solution": "$\\frac{9}{s} + t = 4$ in hours and [...] or $\\framebox{204}$ minutes\n-Failure.net", "answer": "204",
+    "url": "https://artofproblemsolving.com/wiki/index.php/2024_AIME_I_Problems/Problem_1"}
+
+    Its id is that of the contest, read from the page's address: `2024-I-1`.
+    """
+    answer = _stated(row)
+    if answer is None:
+        raise BadRow(line, r"no final answer: neither `answer` nor a \boxed{...} in `solution`")
+    if not re.fullmatch(r"\d{1,3}(\.0)?", answer):
+        raise BadRow(line, f"`answer` is {answer!r}: an AIME answer is an integer from 0 to 999")
+    page = _AIME_PAGE.search(str(row.get("url", "")))
+    name = "-".join(page.groups()) if page else row.get("unique_id") or row.get("url") or row.get("id")
+    return {
+        "id": str(name or _digest("aime", row["problem"])),
+        "question": row["problem"],
+        "answer": str(int(float(answer))),
+        "solution": row.get("solution"),
+        "source": "aime",
+        "metadata": _rest(row, "problem", "question", "answer", "solution"),
+    }
+
+
+def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
+    """Our own rows: a Problem as JSON. `id` may be left out if `answer` is plainly a number.
+
+    {"version": 1, "id": "pens-1", "question": "Tom has 5 boxes of 6 pens. How many pens does he have?", "answer": "30",
+    "solution": "Step 1: Tom has 5 boxes of 6 pens, so 5 * 6 = 30 pens.\\nThe answer is 30.", "source": "mine", "level": 1}
+    """
+    if "answer" not in row:
+        raise BadRow(line, "no final answer: no `answer`")
+    answer = row["answer"]
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = f"{answer:g}" if isinstance(answer, float) and answer.is_integer() else str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        raise BadRow(line, f"`answer` must be text or a number, not {json.dumps(answer)[:60]}")
+    if not _OURS & row.keys() and not _NUMBER.fullmatch(answer.strip()):
+        raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")
+    source = row.get("source", "")
+    return {**row, "id": str(row.get("id", _digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
+
+
+def _is_aime(row: dict[str, Any]) -> bool:
+    """AIME rows name the contest in their `url`, or have ids like 2024-I-1; MATH rows have neither."""
+    return "AIME" in str(row.get("url", "")) or bool(_AIME_NAME.fullmatch(str(row.get("id", ""))))
+
+
+def _stated(row: dict[str, Any]) -> str | None:
+    answer = row.get("answer")
+    if isinstance(answer, str | int | float) and not isinstance(answer, bool) and str(answer).strip():
+        return str(answer).strip()
+    solution = str(row.get("solution", ""))
+    return final_answer(solution) if _BOX.search(solution) else None
+
+
+def _rest(row: dict[str, Any], *used: str) -> dict[str, Scalar]:
+    """What else the publisher says of a problem, as far as it is plain."""
+    return {key: value for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
+
+
+def _digest(source: str, question: Any) -> str:
+    return f"{source}-{hashlib.sha256(str(question).encode(errors='replace')).hexdigest()[:16]}"
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")

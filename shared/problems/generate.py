@@ -1,0 +1,19 @@
+"""Bundled generators of problems: seeded, endless sequences of distinct problems."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from shared.contracts.problem import Problem
+from shared.problems.arithmetic import sequence
+
+GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {"arithmetic": sequence}
+
+
+def generate(generator: str, seed: int, skip: int = 0, count: int | None = None) -> Iterator[Problem]:
+    """Problems `skip` to `skip + count` (all that follow, without `count`) of the sequence that `generator` and `seed` name.
+
+    No problem comes twice in a sequence, so disjoint slices are disjoint sets. Raises ValueError on an unknown generator.
+    """
+    if generator not in GENERATORS:
+        raise ValueError(f"no generator `{generator}` (known: {', '.join(GENERATORS)})")
+    return islice(GENERATORS[generator](seed), skip, None if count is None else skip + count)
