@@ -45,6 +45,8 @@ class ModelScore(Frozen):
     """Share of samples cut by the token limit."""
     unanswered: Share
     """Share of samples that state no final answer."""
+    ungraded: Annotated[int, Field(ge=0)] = 0
+    """Samples whose answer could not be graded: counted neither as right nor as wrong."""
     keywords: dict[str, float] = {}
     """Share of samples holding each keyword ("wait" ...)."""
     conditions: Conditions
@@ -60,6 +62,8 @@ class RunReport(Record):
     """Whether all rows share their conditions."""
     plot: str | None = None
     """URI of the plot of accuracy against average tokens (PNG)."""
+    table: str | None = None
+    """URI of the table (Markdown)."""
     samples_missing: int = 0
     """Samples lost to dead items, not counted in any figure."""
 

@@ -116,6 +116,8 @@ class Response(Trainable):
     extracted: str | None = None
     """The final answer found in `text`; None when it states none."""
     verified: bool
+    grading_error: str | None = None
+    """Why the answer could not be graded; it then counts neither as right nor as wrong."""
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)]
 
