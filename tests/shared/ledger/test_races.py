@@ -1,0 +1,44 @@
+"""Real threads on real databases: whoever races, one wins."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from shared.ledger.database import Ledger
+from shared.ledger.items import Lease, NewRecord, Result, claim, commit
+from shared.ledger.locks import acquire_lock
+from shared.ledger.records import record_keys
+from shared.ledger.runs import NewStage, create_run
+
+NewRun = Callable[..., str]
+
+
+def test_workers_racing_for_the_same_items(ledger: Ledger, new_run: NewRun) -> None:
+    run = new_run(20)
+
+    def worker(name: str) -> list[Lease]:
+        won = [claim(ledger, f"{run}/work/{n}", name, 30) for n in range(20)]
+        for lease in filter(None, won):
+            commit(ledger, lease, Result([NewRecord("tree", lease.key, {})]))
+        return [lease for lease in won if lease]
+
+    with ThreadPoolExecutor(6) as pool:
+        won = [lease.key for leases in pool.map(worker, "abcdef") for lease in leases]
+    assert Counter(won) == Counter(str(n) for n in range(20))
+    assert record_keys(ledger, run, "work", "tree") == sorted(str(n) for n in range(20))
+
+
+def test_racing_for_a_lock(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        won = list(pool.map(lambda name: acquire_lock(ledger, "conductor", name, 30), "abcdef"))
+    assert sum(won) == 1
+
+
+def test_racing_posts_with_one_idempotency_key(ledger: Ledger) -> None:
+    def post(number: int) -> tuple[str, bool]:
+        return create_run(ledger, "made", {}, [NewStage("work", "search", ())], "key", "digest")
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(post, range(6)))
+    assert len({run for run, _ in made}) == 1
+    assert sum(created for _, created in made) == 1
