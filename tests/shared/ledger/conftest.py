@@ -1,4 +1,6 @@
-"""Each test of the ledger runs on SQLite and on a real PostgreSQL (from a wheel; one server for the session, one database a test)."""
+"""Each test of the ledger runs on SQLite and on a real PostgreSQL (from a wheel; one server for the session, one database a
+test).
+"""
 
 import itertools
 from collections.abc import Callable, Iterator

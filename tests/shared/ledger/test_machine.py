@@ -1,6 +1,9 @@
-"""Workers that die, hang, come late and race, in any order: each item's result is there exactly once, and no item dies of a kill."""
+"""Workers that die, hang, come late and race, in any order: each item's result is there exactly once, and no item dies of a
+kill.
+"""
 
 import itertools
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,10 +68,8 @@ class Workers(RuleBasedStateMachine):
 
     @rule(lease=leases, how=st.sampled_from(["release", "engine"]))
     def gives_back(self, lease: Lease, how: str) -> None:
-        try:
+        with suppress(LeaseLost):
             release(self.ledger, lease) if how == "release" else lose(self.ledger, lease)
-        except LeaseLost:
-            pass  # as above
 
     @rule()
     def time_passes_and_leases_run_out(self) -> None:
