@@ -38,6 +38,7 @@ class Workers(RuleBasedStateMachine):
         open_stage(self.ledger, self.run, "work", lambda connection: add_items(connection, self.run, "work", new))
         self.failures: dict[str, int] = {}
         self.accepted: dict[str, int] = {}
+        self.latest: dict[str, int] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
@@ -47,13 +48,17 @@ class Workers(RuleBasedStateMachine):
     @rule(target=leases, item=st.integers(0, ITEMS - 1))
     def claims(self, item: int) -> object:
         lease = claim(self.ledger, f"{self.run}/work/{item}", f"w{next(self.numbers)}", 30)
-        return lease if lease else multiple()
+        if lease is None:
+            return multiple()
+        self.latest[lease.item_id] = lease.fence
+        return lease
 
     @rule(lease=leases)
     def commits_perhaps_late_perhaps_twice(self, lease: Lease) -> None:
         try:
             commit(self.ledger, lease, Result([NewRecord("tree", lease.key, {"fence": lease.fence})]))
             assert lease.item_id not in self.accepted, "a second result was taken"
+            assert lease.fence == self.latest[lease.item_id], "a result came in under an outdated fence"
             self.accepted[lease.item_id] = lease.fence
         except LeaseLost:
             pass  # right for an outdated fence: the invariant below sees that nothing was changed
