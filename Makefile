@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input -qq
+PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input --progress-bar off
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format locks clean
@@ -38,21 +38,24 @@ clean: ## Delete the virtual environment, caches and the demo's data
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 # Two stamps: the packages of the lock (minutes, once per lock), then this project itself (a second, once per pyproject.toml).
-# `-qq` keeps pip's chatter about its indexes out of sight; errors still show, and the whole story is in .venv/setup.log.
+# pip's chatter goes to a log; its end is shown if something fails.
+
+LOG := $(VENV)/setup.log
+OR_SHOW := || { grep -v 'is ignored' $(LOG) | tail -n 20 >&2; echo "make: the set-up failed; all of it is in $(LOG)" >&2; exit 1; }
 
 $(VENV)/.locked: requirements/laptop.txt
 	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not here: install Python 3.11, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	echo "Setting up .venv: $$(grep -c '==' $<) pinned packages (some minutes the first time; details in .venv/setup.log)"
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	echo "Setting up .venv: $$(grep -c '==' $<) pinned packages, some minutes the first time (pip's words: $(LOG))"
 	torch=$$(grep -o '^torch==[^ ;]*' $<); \
-	$(PIP_INSTALL) --log $(VENV)/setup.log "$$torch" 2>/dev/null \
-		|| { echo "pip's indexes do not have $$torch: taking it from PyTorch's own CPU index"; \
-		     $(PIP_INSTALL) --log $(VENV)/setup.log --extra-index-url $(TORCH_INDEX) "$$torch"; }
-	$(PIP_INSTALL) --log $(VENV)/setup.log -r $<
+	$(PIP_INSTALL) "$$torch" > $(LOG) 2>&1 || { \
+		echo "pip's indexes do not have $$torch: taking it from PyTorch's own CPU index"; \
+		$(PIP_INSTALL) --extra-index-url $(TORCH_INDEX) "$$torch" >> $(LOG) 2>&1; } $(OR_SHOW)
+	$(PIP_INSTALL) -r $< >> $(LOG) 2>&1 $(OR_SHOW)
 	touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.locked
-	$(PIP_INSTALL) --log $(VENV)/setup.log -e .
+	$(PIP_INSTALL) -e . >> $(LOG) 2>&1 $(OR_SHOW)
 	touch $@
 
 # ---- locks ------------------------------------------------------------------------------------------------------------
