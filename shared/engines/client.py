@@ -1,0 +1,188 @@
+"""The one client for models: an Endpoint is one model of one OpenAI-compatible server, be it hosted, shared, or our own vLLM.
+
+It meters every answer, fills up choices that a server left out, and sorts reasoning from text. No request carries a seed: one
+kills vLLM 0.32's CPU engine, and hosted servers do not keep to theirs.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+from shared.contracts.base import Message
+from shared.contracts.recipe import Sampling
+from shared.engines.errors import (
+    EndpointUnreachable,
+    EngineDied,
+    EngineError,
+    EngineFailed,
+    ModelMissing,
+    RequestRefused,
+)
+from shared.engines.transport import Server
+from shared.ledger.records import UsageRow
+
+__all__ = [
+    "Choice",
+    "Completion",
+    "Endpoint",
+    "EndpointUnreachable",
+    "EngineDied",
+    "EngineError",
+    "EngineFailed",
+    "ModelMissing",
+    "RequestRefused",
+]
+
+OnUsage = Callable[[UsageRow], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One sampled answer."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    """The sampled ids, end of sequence included; empty where the server does not tell."""
+    finish_reason: str
+    """`stop`: ended by itself or at a stop string; `length`: cut."""
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The answer to one prompt; the figures are the server's own, summed over the requests that it took."""
+
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Endpoint:
+    """One model of one OpenAI-compatible server. All methods raise EngineError."""
+
+    def __init__(
+        self, server: Server, model: str, *, uri: str, engine: str, price_per_million: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
+        self.model = model
+        """The name sent in requests."""
+        self.uri = uri
+        """What is recorded as the model."""
+        self.engine = engine
+        """`vllm 0.32.0 (cpu)`, or the endpoint's URL."""
+        self.local = server.is_local
+        self._server = server
+        self._prices = price_per_million
+        self._role = ""
+        self._on_usage: OnUsage | None = None
+        self._reports: set[asyncio.Task[None]] = set()
+
+    def metered(self, role: str, on_usage: OnUsage) -> "Endpoint":
+        """A copy that shares the connections and awaits `on_usage` with the tokens and cost of every answer."""
+        other = copy(self)
+        other._role, other._on_usage = role, on_usage
+        return other
+
+    async def complete(
+        self, prompt: str | Sequence[int], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), include_stop: bool = False
+    ) -> Completion:
+        """Continues a text or a sequence of token ids (no template, no special tokens added to ids). Text is as sampled."""
+        body: dict[str, Any] = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **self._sampled(sampling, stop)}
+        if include_stop:
+            body["include_stop_str_in_output"] = True  # of vLLM and SGLang; others refuse it in words
+        return await self._sample("/completions", body, n, _completion_choice)
+
+    async def chat(self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = ()) -> Completion:
+        """Answers a chat; what the model thinks in a field or tags of its own goes to `Choice.reasoning`."""
+        body = {"messages": [message.model_dump() for message in messages], **self._sampled(sampling, stop)}
+        return await self._sample("/chat/completions", body, n, _chat_choice)
+
+    async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a chat rendered with the model's template, generation prompt added. Local engines only."""
+        return await self._tokenize({"messages": [message.model_dump() for message in messages], "add_generation_prompt": True})
+
+    async def tokenize(self, text: str) -> list[int]:
+        """The ids of a text, no special tokens added. Local engines only."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": False})
+
+    async def _tokenize(self, body: dict[str, Any]) -> list[int]:
+        if not self.local:
+            raise EngineError(
+                f"{self.uri} at {self.engine}: only a local engine tells token ids; name a model without `url` for this role"
+            )
+        answer = await self._server.post("/../tokenize", {"model": self.model, **body})
+        return list(answer["tokens"])
+
+    def _sampled(self, sampling: Sampling, stop: Sequence[str]) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.model, **sampling.model_dump()}
+        if stop:
+            body["stop"] = list(stop)
+        if self.local:
+            body["return_token_ids"] = True
+        return body
+
+    async def _sample(self, path: str, body: dict[str, Any], n: int, read: Callable[[dict[str, Any]], Choice]) -> Completion:
+        answers = [await self._request(path, body if n == 1 else {**body, "n": n})]
+        missing = n - len(answers[0]["choices"])
+        if missing > 0:  # the server ignores n: one by one, then, at once
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._request(path, body)) for _ in range(missing)]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from failed
+            answers += [task.result() for task in tasks]
+        choices = [read(choice) for answer in answers for choice in answer["choices"]]
+        usages = [_tokens(answer) for answer in answers]
+        return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages))
+
+    async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One metered request, with at least one choice in its answer."""
+        answer = await self._server.post(path, body)
+        await self._report(*_tokens(answer))
+        if not answer.get("choices"):
+            raise EngineError(f"{self.uri} at {self.engine} answered without choices: {str(answer)[:500]}")
+        return answer
+
+    async def _report(self, prompt_tokens: int, completion_tokens: int) -> None:
+        if self._on_usage is None:
+            return
+        cost = (prompt_tokens * self._prices[0] + completion_tokens * self._prices[1]) / 1e6
+        row = UsageRow(self._role, self.uri, 1, prompt_tokens, completion_tokens, cost)
+
+        async def report(on_usage: OnUsage) -> None:
+            await on_usage(row)
+
+        # shielded: the tokens are paid for, whether or not the caller is cancelled now
+        task = asyncio.create_task(report(self._on_usage))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+        await asyncio.shield(task)
+
+
+def _tokens(answer: dict[str, Any]) -> tuple[int, int]:
+    usage = answer.get("usage") or {}
+    return usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+
+
+def _completion_choice(choice: dict[str, Any]) -> Choice:
+    return Choice(choice["text"], tuple(choice.get("token_ids") or ()), choice.get("finish_reason") or "unknown")
+
+
+def _chat_choice(choice: dict[str, Any]) -> Choice:
+    message = choice["message"]
+    text = message.get("content") or ""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning:
+        reasoning, text = split_reasoning(text)
+    return Choice(text, tuple(choice.get("token_ids") or ()), choice.get("finish_reason") or "unknown", reasoning)
+
+
+def split_reasoning(text: str) -> tuple[str | None, str]:
+    """`<think>…</think>` and what follows it. The opening tag may be missing (a template gave it), and the closing one (a cut)."""
+    before, closed, after = text.partition("</think>")
+    opened = re.match(r"\s*<think>", before)
+    if closed and (opened or "<think>" not in before):
+        return before[opened.end() if opened else 0 :].strip(), after.strip()
+    return (before[opened.end() :].strip(), "") if opened else (None, text)

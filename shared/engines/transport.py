@@ -1,0 +1,161 @@
+"""HTTP to one OpenAI-compatible server: connections, time-outs, retries. Knows no model and no prompt."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+import httpx
+
+from shared.engines.errors import EndpointUnreachable, EngineDied, EngineError, RequestRefused
+
+CONNECTIONS = 512
+"""Requests in flight at once; more wait for a connection. An engine holds 256 sequences by default."""
+KEEP_ALIVE_SECONDS = 3.0
+"""Below the 5 s after which vLLM closes an idle connection, so that none is used as it closes."""
+BUSY = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""Statuses that may pass: asked again after a wait."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to ask again: at most `attempts` requests, and `busy_seconds` of waiting in between (`connect_seconds` while no
+    connection can be made). Waits start at `first_wait` and double up to `longest_wait`, with jitter; a Retry-After goes first.
+    """
+
+    attempts: int = 8
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+    busy_seconds: float = 180.0
+    connect_seconds: float = 10.0
+    answer_seconds: float = 900.0
+    """A request that has had no answer for so long is given up, and not made again: it may have been charged."""
+
+
+REMOTE = Patience()
+LOCAL = Patience(attempts=4, first_wait=0.2, connect_seconds=3.0, answer_seconds=1800.0)
+
+
+class Server:
+    """One server. `post` returns its answer as JSON or raises an EngineError; the key is in no message."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        patience: Patience = REMOTE,
+        is_local: bool = False,
+        why_gone: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives."""
+        self.url = url.rstrip("/")
+        self.is_local = is_local
+        self._key = key
+        self._patience = patience
+        self._why_gone = why_gone
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(patience.answer_seconds, connect=10.0, pool=None),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEP_ALIVE_SECONDS
+            ),
+            trust_env=not is_local,  # a proxy of the environment is no way to the loopback
+        )
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._http.aclose()
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POSTs JSON to a path below the base URL ("/..": above /v1), patiently."""
+        address = f"{self.url.removesuffix('/v1')}{path[3:]}" if path.startswith("/../") else f"{self.url}{path}"
+        waited = 0.0
+        for attempt in range(1, self._patience.attempts + 1):
+            problem, wait, budget = await self._try(address, body)
+            if isinstance(problem, dict):
+                return problem
+            wait = wait or self._backoff(attempt)
+            if attempt == self._patience.attempts or waited + wait > budget:
+                raise problem
+            waited += wait
+            await asyncio.sleep(wait)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _try(self, address: str, body: dict[str, Any]) -> tuple[dict[str, Any] | EngineError, float | None, float]:
+        """One attempt: (answer or passing problem, wait that the server asked for, seconds of waiting to spend on it)."""
+        try:
+            response = await self._http.post(address, json=body)
+        except httpx.ReadTimeout as error:
+            raise EndpointUnreachable(f"{address} gave no answer within {self._patience.answer_seconds:g} s") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise EndpointUnreachable(f"{address} is no address: {error}") from error
+        except httpx.TransportError as error:
+            if gone := self._why_gone():
+                raise EngineDied(gone) from error
+            kind = EngineDied if self.is_local else EndpointUnreachable
+            problem = kind(f"{address} cannot be reached: {type(error).__name__}: {self._safe(str(error))}")
+            return problem, None, self._patience.connect_seconds
+        except RuntimeError as error:  # httpx: "Cannot send a request, as the client has been closed"
+            raise EngineDied(self._why_gone() or f"{address}: {error}") from error
+        if response.status_code < 400:
+            return self._json(address, response), None, 0.0
+        refused = RequestRefused(response.status_code, f"{address}: {self._safe(_message(response))}")
+        if response.status_code not in BUSY:
+            raise refused
+        if self.is_local and response.status_code >= 500:
+            await self._raise_if_sick()
+            raise refused
+        return refused, _retry_after(response), self._patience.busy_seconds
+
+    async def _raise_if_sick(self) -> None:
+        # vLLM answers 500 to all that were in flight when its core dies, and only then exits
+        try:
+            healthy = (await self._http.get(f"{self.url.removesuffix('/v1')}/health")).status_code == 200
+        except httpx.TransportError:
+            healthy = False
+        if not healthy:
+            raise EngineDied(self._why_gone() or f"the engine at {self.url} is no longer healthy")
+
+    def _json(self, address: str, response: httpx.Response) -> dict[str, Any]:
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise RequestRefused(
+                response.status_code, f"{address} answered with something else than a JSON object; is it the base URL?"
+            )
+        return answer
+
+    def _backoff(self, attempt: int) -> float:
+        return min(self._patience.longest_wait, self._patience.first_wait * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+
+    def _safe(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key else text
+
+
+def _message(response: httpx.Response) -> str:
+    """The server's own words: `{"error": {"message": ...}}`, `{"message": ...}`, `{"detail": ...}` or the bare text."""
+    try:
+        body = response.json()
+    except ValueError:
+        return response.text[:500].strip() or response.reason_phrase
+    if isinstance(body, dict):
+        error = body.get("error", body)
+        found = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+        return str(found or body)[:2000]
+    return str(body)[:2000]
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that a Retry-After header asks for (a number or a date), or None."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.replace(".", "", 1).isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except ValueError:
+        return None
