@@ -1,0 +1,20 @@
+"""Where words go: results to stdout, everything else to stderr. And the exit codes that scripts rely on."""
+
+from rich.console import Console
+
+DONE = 0
+FAILED = 1
+REFUSED = 2
+"""Bad input, or a rejected run."""
+INTERRUPTED = 130
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def say(message: str, error: bool = False) -> None:
+    """A line for the person at the terminal, on stderr. An error's text is printed as it is, without markup."""
+    if error:
+        err.print(message, style="red" if err.is_terminal else None, markup=False, soft_wrap=True)
+    else:
+        err.print(message, soft_wrap=True)
