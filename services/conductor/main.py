@@ -12,11 +12,10 @@ from services.conductor.dispatch import dispatch
 from services.conductor.reconcile import reconcile
 from shared.ledger.database import Ledger
 from shared.ledger.items import sweep
-from shared.ledger.locks import acquire_lock, release_lock
+from shared.ledger.locks import CONDUCTOR, acquire_lock, release_lock
 from shared.settings import settings
 from shared.telemetry import start_telemetry
 
-LOCK = "conductor"
 LOCK_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -33,7 +32,7 @@ def main() -> None:
     acting = False
     while not stopping.is_set():
         try:
-            held = acquire_lock(ledger, LOCK, name, LOCK_SECONDS)
+            held = acquire_lock(ledger, CONDUCTOR, name, LOCK_SECONDS)
             if held != acting:
                 log.info("acting" if held else "standing by", name=name)
             acting = held
@@ -43,7 +42,7 @@ def main() -> None:
             # the ledger may be away for a while; nothing is held in memory, so the next pass starts afresh
             log.exception("pass failed")
         stopping.wait(settings().conductor_interval)
-    release_lock(ledger, LOCK, name)
+    release_lock(ledger, CONDUCTOR, name)
 
 
 def step(ledger: Ledger) -> None:

@@ -6,6 +6,9 @@ from sqlalchemy.exc import IntegrityError
 from shared.ledger.database import Ledger, now
 from shared.ledger.tables import locks
 
+CONDUCTOR = "conductor"
+"""The lock of whoever moves runs on."""
+
 
 def acquire_lock(ledger: Ledger, name: str, holder: str, seconds: float, want: bool = False) -> bool:
     """Takes a free or expired lock, or renews one's own, for so many seconds. With `want`, a refusal tells the holder that
@@ -39,3 +42,9 @@ def release_lock(ledger: Ledger, name: str, holder: str) -> None:
     """Gives one's own lock back; somebody else's is left alone."""
     with ledger.write() as connection:
         connection.execute(delete(locks).where(locks.c.name == name, locks.c.holder == holder))
+
+
+def lock_holder(ledger: Ledger, name: str) -> str | None:
+    """Who holds the lock now; None if nobody does."""
+    with ledger.read() as connection:
+        return connection.execute(select(locks.c.holder).where(locks.c.name == name, locks.c.until > now())).scalar_one_or_none()

@@ -1,51 +1,126 @@
-"""Problem sets: stored whole or not at all."""
+"""Problem sets: stored whole or not at all.
 
-from collections.abc import Iterator, Sequence
+A set that is not ready is being filled or deleted by somebody. Its `created_at` is that somebody's last sign of life, and a
+fence: every batch moves it on by compare-and-set, so that of two only one goes on.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from shared.contracts.recipe import ProblemSource
 from shared.ledger.database import Ledger, now
-from shared.ledger.tables import problem_sets, problems
+from shared.ledger.tables import LIVE, problem_sets, problems, runs
+
+BATCH = 1000
+STALE_SECONDS = 30.0
+"""A set that is not ready and shows no sign of life for so long was left by a process that died: its name is free."""
 
 
 class SetExists(Exception):
-    """A problem set of this name is there already."""
+    """A problem set of this name is there already, or being made."""
 
 
-def begin_set(ledger: Ledger, name: str) -> None:
-    """Reserves a name for a set that is not ready yet. Raises SetExists; a set left unready for an hour is replaced."""
-    with ledger.write() as connection:
-        stale = (problem_sets.c.name == name, problem_sets.c.ready.is_(False), problem_sets.c.created_at < now() - 3600)
-        connection.execute(delete(problem_sets).where(*stale))
+class SetInUse(Exception):
+    """The problem set belongs to the recipe of a live run."""
+
+
+class SetLost(Exception):
+    """Somebody else took the set over: this process showed no sign of life for too long."""
+
+
+def store_set(ledger: Ledger, name: str, bodies: Iterable[dict[str, Any]]) -> int:
+    """Stores a set of Problems as JSON, BATCH a transaction, and makes it visible by the last one; returns how many there are.
+
+    Raises SetExists. On any error nothing stays; what a dying process leaves is replaced after STALE_SECONDS.
+    """
+    stamp = _reserve(ledger, name)
+    count = 0
+    try:
+        source = iter(bodies)
+        while batch := list(islice(source, BATCH)):
+            rows = [{"set_name": name, "place": count + i, "key": body["id"], "body": body} for i, body in enumerate(batch)]
+            with ledger.write() as connection:
+                stamp = _go_on(connection, name, stamp)
+                connection.execute(insert(problems), rows)
+            count += len(batch)
+        with ledger.write() as connection:
+            _go_on(connection, name, stamp, ready=True, count=count)
+    except SetLost:
+        raise
+    except BaseException:
+        _clear(ledger, name, stamp)
+        raise
+    return count
+
+
+def _reserve(ledger: Ledger, name: str) -> float:
+    """Takes a name for a set to be; returns its stamp."""
     try:
         with ledger.write() as connection:
-            connection.execute(insert(problem_sets).values(name=name, count=0, ready=False, created_at=now()))
+            new = insert(problem_sets).values(name=name, count=0, ready=False, created_at=now())
+            return float(connection.execute(new.returning(problem_sets.c.created_at)).scalar_one())
     except IntegrityError:
-        raise SetExists(f"there is a problem set `{name}` already: delete it first, or choose another name") from None
+        stale = (problem_sets.c.name == name, problem_sets.c.ready.is_(False), problem_sets.c.created_at < now() - STALE_SECONDS)
+        with ledger.write() as connection:
+            taken = update(problem_sets).where(*stale).values(created_at=now()).returning(problem_sets.c.created_at)
+            stamp = connection.execute(taken).scalar_one_or_none()
+    if stamp is None:
+        raise SetExists(f"there is a problem set `{name}` already: delete it first, or choose another name")
+    return _empty(ledger, name, stamp)
 
 
-def add_problems(ledger: Ledger, name: str, first_place: int, bodies: Sequence[dict[str, Any]]) -> None:
-    """Adds up to 1,000 problems to a set that is not ready yet. `bodies` are Problems as JSON."""
-    rows = [{"set_name": name, "place": first_place + i, "key": body["id"], "body": body} for i, body in enumerate(bodies)]
+def _go_on(connection: Connection, name: str, stamp: float, **values: Any) -> float:
+    """Shows a sign of life of whoever holds `stamp`; returns the next stamp. Raises SetLost."""
+    mine = (problem_sets.c.name == name, problem_sets.c.created_at == stamp, problem_sets.c.ready.is_(False))
+    moved = update(problem_sets).where(*mine).values(created_at=now(), **values).returning(problem_sets.c.created_at)
+    next_stamp = connection.execute(moved).scalar_one_or_none()
+    if next_stamp is None:
+        raise SetLost(f"problem set `{name}` was taken over by another process")
+    return float(next_stamp)
+
+
+def _empty(ledger: Ledger, name: str, stamp: float) -> float:
+    """Deletes a set's problems, BATCH a transaction."""
+    while True:
+        batch = select(problems.c.place).where(problems.c.set_name == name).limit(BATCH).scalar_subquery()
+        with ledger.write() as connection:
+            stamp = _go_on(connection, name, stamp)
+            if connection.execute(delete(problems).where(problems.c.set_name == name, problems.c.place.in_(batch))).rowcount == 0:
+                return stamp
+
+
+def _clear(ledger: Ledger, name: str, stamp: float) -> None:
+    """Deletes a set that is not ready, with its problems."""
+    stamp = _empty(ledger, name, stamp)
     with ledger.write() as connection:
-        connection.execute(insert(problems), rows)
-
-
-def finish_set(ledger: Ledger, name: str, count: int) -> None:
-    """Makes a set visible."""
-    with ledger.write() as connection:
-        connection.execute(update(problem_sets).where(problem_sets.c.name == name).values(ready=True, count=count))
+        _go_on(connection, name, stamp)
+        connection.execute(delete(problem_sets).where(problem_sets.c.name == name))
 
 
 def delete_set(ledger: Ledger, name: str) -> bool:
-    """Deletes a set with its problems (a thousand a transaction); False if there is none."""
-    while True:
-        batch = select(problems.c.place).where(problems.c.set_name == name).limit(1000).scalar_subquery()
-        with ledger.write() as connection:
-            if connection.execute(delete(problems).where(problems.c.set_name == name, problems.c.place.in_(batch))).rowcount == 0:
-                return connection.execute(delete(problem_sets).where(problem_sets.c.name == name)).rowcount == 1
+    """Deletes a ready set; False if there is none. Raises SetInUse (and changes nothing) if a live run's recipe names it."""
+    with ledger.write() as connection:
+        ready = (problem_sets.c.name == name, problem_sets.c.ready)
+        hidden = update(problem_sets).where(*ready).values(ready=False, created_at=now()).returning(problem_sets.c.created_at)
+        stamp = connection.execute(hidden).scalar_one_or_none()
+        if stamp is None:
+            return False
+        for run in connection.execute(select(runs.c.id, runs.c.recipe).where(runs.c.state.in_(LIVE))):
+            sources = run.recipe.get("problems", {}).values()
+            if name in {ProblemSource.model_validate(source).stored_as for source in sources}:
+                raise SetInUse(f"problem set `{name}` is used by run {run.id}: cancel that run first, or wait for its end")
+    _clear(ledger, name, stamp)
+    return True
+
+
+def get_set(ledger: Ledger, name: str) -> Row[Any] | None:
+    """A ready set's row, or None."""
+    with ledger.read() as connection:
+        return connection.execute(select(problem_sets).where(problem_sets.c.name == name, problem_sets.c.ready)).one_or_none()
 
 
 def list_sets(ledger: Ledger) -> list[Row[Any]]:

@@ -5,12 +5,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
-from shared.ledger.tables import ENDED, LIVE, ItemState, RunState, StageState, events, items, models, records, runs, stages, usage
+from shared.ledger.tables import (
+    ENDED,
+    LIVE,
+    ItemState,
+    RunState,
+    StageState,
+    events,
+    items,
+    models,
+    problem_sets,
+    records,
+    runs,
+    stages,
+    usage,
+)
 
 PREFLIGHT = "preflight"
 """Name and kind of the stage that every run begins with."""
@@ -18,6 +32,10 @@ PREFLIGHT = "preflight"
 
 class IdempotencyConflict(Exception):
     """The idempotency key was used before, with another request."""
+
+
+class SetMissing(Exception):
+    """A problem set that the run needs is not there."""
 
 
 class NotInState(Exception):
@@ -41,14 +59,17 @@ def create_run(
     new_stages: Sequence[NewStage],
     idempotency_key: str | None = None,
     request_digest: str | None = None,
+    needs_sets: Iterable[str] = (),
 ) -> tuple[str, bool]:
     """Stores a run with its stages, waiting; returns (id, created).
 
-    An idempotency key seen before returns the earlier run, or raises IdempotencyConflict if the request differs.
+    An idempotency key seen before returns the earlier run, or raises IdempotencyConflict if the request differs. Raises
+    SetMissing if one of the problem sets is not there: looked up in the same transaction, so that none is deleted in between.
     """
     run_id = f"{name}-{secrets.token_hex(4)}"
     try:
         with ledger.write() as connection:
+            _hold_sets(connection, set(needs_sets))
             connection.execute(
                 insert(runs).values(
                     id=run_id, name=name, recipe=recipe, state=RunState.CHECKING, paused=False, idempotency_key=idempotency_key,
@@ -62,14 +83,26 @@ def create_run(
             connection.execute(insert(stages).values(state=StageState.WAITING), rows)
             add_event(connection, run_id, "run.created", {"name": name})
     except IntegrityError:
-        with ledger.read() as connection:
-            earlier = connection.execute(select(runs).where(runs.c.idempotency_key == idempotency_key)).one_or_none()
-        if idempotency_key is None or earlier is None:
+        if idempotency_key is None or (earlier := find_run(ledger, idempotency_key, request_digest)) is None:
             raise
-        if earlier.request_digest != request_digest:
-            raise IdempotencyConflict(f"Idempotency-Key {idempotency_key!r} was used with another request") from None
-        return earlier.id, False
+        return earlier, False
     return run_id, True
+
+
+def find_run(ledger: Ledger, idempotency_key: str, request_digest: str | None) -> str | None:
+    """The run that an earlier request with this key made, or None. Raises IdempotencyConflict if that request was another."""
+    with ledger.read() as connection:
+        earlier = connection.execute(select(runs).where(runs.c.idempotency_key == idempotency_key)).one_or_none()
+    if earlier is not None and earlier.request_digest != request_digest:
+        raise IdempotencyConflict("this Idempotency-Key was used before, with another request")
+    return earlier.id if earlier else None
+
+
+def _hold_sets(connection: Connection, names: set[str]) -> None:
+    """Keeps problem sets from being deleted until the transaction ends (on PostgreSQL by a lock; SQLite has one writer anyway)."""
+    held = select(problem_sets.c.name).where(problem_sets.c.name.in_(names), problem_sets.c.ready).with_for_update(read=True)
+    if missing := names - set(connection.execute(held).scalars()):
+        raise SetMissing(f"there is no problem set `{sorted(missing)[0]}`")
 
 
 def get_run(ledger: Ledger, run_id: str) -> Row[Any] | None:
@@ -78,11 +111,11 @@ def get_run(ledger: Ledger, run_id: str) -> Row[Any] | None:
         return connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
 
 
-def list_runs(ledger: Ledger, before: float | None = None, limit: int = 50) -> list[Row[Any]]:
-    """Runs, newest first; `before` is the `created_at` of the last one seen."""
-    query = select(runs).order_by(runs.c.created_at.desc()).limit(limit)
+def list_runs(ledger: Ledger, before: tuple[float, str] | None = None, limit: int = 50) -> list[Row[Any]]:
+    """Runs, newest first; `before` is (`created_at`, `id`) of the last one seen."""
+    query = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit)
     if before is not None:
-        query = query.where(runs.c.created_at < before)
+        query = query.where(tuple_(runs.c.created_at, runs.c.id) < tuple_(*before))
     with ledger.read() as connection:
         return list(connection.execute(query))
 

@@ -8,8 +8,8 @@
     Step 4: In all, 26 + 16 = 42 pens.
     The answer is 42.
 
-Questions take about 38 tokens of SmolLM2 (at most 60), steps about 21, and numbers are small: a model of 135M parameters learns them
-in minutes on two cores.
+Questions take about 38 tokens of SmolLM2 (at most 60), steps about 21, and numbers are small: meant for a model of 135M parameters
+that learns them in minutes on two cores.
 """
 
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pytest
 
 from shared.contracts.recipe import Recipe
 from shared.ledger.database import Ledger
-from shared.ledger.problems import add_problems, begin_set, finish_set
+from shared.ledger.problems import store_set
 from shared.ledger.runs import NewStage, create_run
 from shared.ledger.workers import beat
 
@@ -17,10 +17,8 @@ from shared.ledger.workers import beat
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     made.migrate()
-    begin_set(made, "sums")
     bodies = [{"id": f"p{place}", "question": f"1 + {place}?", "answer": str(place + 1), "version": 1} for place in range(70)]
-    add_problems(made, "sums", 0, bodies)
-    finish_set(made, "sums", len(bodies))
+    store_set(made, "sums", bodies)
     beat(made, "hands", "distiller,searcher,compiler,trainer,evaluator", 64)
     yield made
     made.close()
