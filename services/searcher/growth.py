@@ -1,0 +1,300 @@
+"""Growth: one problem's tree while it grows, and the four primitives that every strategy stands on: propose, check, judge, record.
+
+A strategy is a short function over these. It decides what to expand and what to keep; it knows nothing of engines, prompts or the
+ledger.
+
+What becomes of a sampled line:
+
+| sampled | becomes |
+|---|---|
+| a line that ends with a newline | a step |
+| a line that states a final answer | a final step, verified against the problem's answer; never expanded |
+| the end of the model's text without an answer | a dead end: not final (it states nothing), `ended="no_answer"`, never expanded |
+| cut by the token limit | dropped, counted in `truncated_steps` |
+| white space alone | asked for once more, after that blank line; dropped and counted in `blank_steps` if it is blank again |
+| equal to a sibling, case and spacing apart | merged into it: `multiplicity` |
+| an answer that the grader cannot judge | dropped, counted in `ungraded_steps` |
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import groupby
+from typing import Any, Literal, Protocol, TypeVar
+
+import structlog
+
+from services.searcher.policy import ContextFull, Policy, Sampled, Step
+from shared.answers.extract import final_answer
+from shared.answers.verify import GradingError, verify
+from shared.contracts.base import Origin
+from shared.contracts.problem import Problem
+from shared.contracts.recipe import SearchStage
+from shared.contracts.tree import Node, ReasoningTree, SearchCost, Verdict
+
+log = structlog.get_logger()
+T = TypeVar("T")
+Save = Callable[[int, dict[str, Any]], Awaitable[None]]
+"""Saves one round: its number, and a JSON body that `Growth.restore` reads."""
+
+
+class Rule(StrEnum):
+    """How a reward's judgement prunes a round (method: section 1)."""
+
+    SCORED = "scored"
+    """Keep the highest scores."""
+    JUDGED = "judged"
+    """Keep steps that were not called incorrect."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a reward says of one step."""
+
+    score: float | None
+    verdict: Verdict
+    reason: str | None = None
+
+
+@dataclass
+class Candidate:
+    """A proposed step on its way to becoming a node."""
+
+    parent: int
+    text: str
+    token_ids: tuple[int, ...] = ()
+    tokens: int = 0
+    multiplicity: int = 1
+    ended: Literal["no_answer"] | None = None
+    final: bool = False
+    answer: str | None = None
+    verified: bool | None = None
+    judgement: Judgement = Judgement(None, Verdict.UNKNOWN)
+    kept: bool = True
+
+    @property
+    def open(self) -> bool:
+        """Whether it could be expanded."""
+        return not self.final and self.ended is None
+
+
+class Judge(Protocol):
+    """A kind of reward (one file each in `rewards/`)."""
+
+    rule: Rule
+
+    async def judge(self, growth: "Growth", candidates: Sequence[Candidate]) -> list[Judgement]:
+        """One judgement a candidate, in order: all candidates of a round in one call, already checked for final answers."""
+
+
+@dataclass
+class Growth:
+    """The tree of one problem while it grows."""
+
+    problem: Problem
+    stage: SearchStage
+    policy: Policy
+    reward: Judge
+    save: Save
+    nodes: list[Node] = field(default_factory=lambda: [Node(id=0, parent=None, depth=0, text="")])
+    _counts: Counter[str] = field(default_factory=Counter, init=False)
+    _changed: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds recorded so far."""
+        return self._counts["rounds"]
+
+    @property
+    def verified(self) -> int:
+        """Leaves whose answer verified so far."""
+        return sum(node.verified is True for node in self.nodes)
+
+    @property
+    def cost(self) -> SearchCost:
+        """What this tree took: the rounds in it. (The ledger's usage also counts rounds that a killed worker lost.)"""
+        return SearchCost(**(self._counts + self.policy.spent))
+
+    def path(self, node_id: int) -> list[Node]:
+        """Steps from the root (left out) to `node_id` (included)."""
+        steps: list[Node] = []
+        node = self.nodes[node_id]
+        while node.parent is not None:
+            steps.append(node)
+            node = self.nodes[node.parent]
+        return steps[::-1]
+
+    def steps(self, candidate: Candidate) -> list[Step]:
+        """The partial solution that ends with `candidate`."""
+        return [*self.path(candidate.parent), candidate]
+
+    def open_at(self, depth: int) -> list[Node]:
+        """Nodes of a depth that may be expanded: kept, without a final answer, not at a dead end."""
+        return [node for node in self.nodes if node.depth == depth and node.kept and not node.final and node.ended is None]
+
+    # -- the four primitives ---
+
+    async def propose(self, frontier: Sequence[Node], width: int) -> list[Candidate]:
+        """`width` next steps for every frontier node, one request a node and all at once; equal siblings merged.
+
+        A node whose context is full is marked so (`ended="context"`) and gets none. Raises EngineError.
+        """
+        families = await together(self._children(node, width) for node in frontier)
+        return [candidate for family in families for candidate in family]
+
+    async def check(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Marks candidates that state a final answer and verifies them; returns those that could be graded."""
+        graded = await together(self._grade(candidate) for candidate in candidates)
+        return [candidate for candidate, sound in zip(candidates, graded, strict=True) if sound]
+
+    async def judge(self, candidates: Sequence[Candidate]) -> None:
+        """Has the reward judge all candidates of a round in one call. Raises ValueError unless it judges each one."""
+        if not candidates:
+            return
+        judgements = await self.reward.judge(self, candidates)
+        if len(judgements) != len(candidates):
+            raise ValueError(f"reward {self.stage.reward.kind}: {len(judgements)} judgements for {len(candidates)} steps")
+        for candidate, judgement in zip(candidates, judgements, strict=True):
+            candidate.judgement = judgement
+
+    async def record(self, candidates: Sequence[Candidate]) -> list[Node]:
+        """Makes nodes of a round's candidates and saves the round: its new nodes, and what changed in earlier ones."""
+        new = [self._node(place, candidate) for place, candidate in enumerate(candidates, start=len(self.nodes))]
+        self.nodes += new
+        self._counts["rounds"] += 1
+        changed, self._changed = self._changed, {}
+        body = {
+            "nodes": [node.model_dump(mode="json", exclude_defaults=True) for node in new],
+            "changed": {str(node_id): update for node_id, update in changed.items()},
+            "cost": self.cost.model_dump(mode="json"),
+        }
+        await self.save(self.rounds, body)
+        return new
+
+    # -- before and after ---
+
+    def restore(self, saved: Sequence[dict[str, Any]]) -> None:
+        """Puts saved rounds back, in order, so that growth goes on after the last of them."""
+        for body in saved:
+            for node_id, update in body["changed"].items():
+                self._update(int(node_id), update)
+            self.nodes += [Node.model_validate(node) for node in body["nodes"]]
+            self._counts = Counter(body["cost"])
+
+    def change(self, node_id: int, **update: Any) -> None:
+        """Changes an earlier node (a pruning that comes later, say); saved with the next round."""
+        self._update(node_id, update)
+        self._changed.setdefault(node_id, {}).update(update)
+
+    def tree(self, tree_id: str, origin: Origin) -> ReasoningTree:
+        """The finished tree, checked to be one."""
+        return ReasoningTree(
+            id=tree_id,
+            problem=self.problem,
+            nodes=tuple(self.nodes),
+            strategy=self.stage.strategy,
+            reward=self.stage.reward.kind,
+            origin=origin,
+            cost=self.cost,
+        )
+
+    # -- details ---
+
+    async def _children(self, node: Node, width: int) -> list[Candidate]:
+        path = self.path(node.id)
+        try:
+            sampled = await self.policy.steps(path, width, self.stage.sampling)
+        except ContextFull:
+            self.change(node.id, ended="context")
+            return []
+        blank = [one for one in sampled if one.end == "line" and not one.text.strip()]
+        lines = [one for one in sampled if one.text.strip() or one.end != "line"]
+        for ids, ones in groupby(sorted(blank, key=lambda one: one.token_ids), key=lambda one: one.token_ids):
+            lines += await self._after_blank(path, ids, len(list(ones)))
+        return self._merge([candidate for one in lines if (candidate := self._candidate(node.id, one))])
+
+    async def _after_blank(self, path: Sequence[Node], ids: tuple[int, ...], n: int) -> list[Sampled]:
+        """Steps that follow a blank line; its ids stay part of them, so that the path is what the model wrote."""
+        try:
+            again = await self.policy.steps(path, n, self.stage.sampling, skipped=ids)
+        except ContextFull:
+            self._counts["blank_steps"] += n
+            return []
+        return [Sampled(one.text, (*ids, *one.token_ids) if ids else (), one.tokens + len(ids), one.end) for one in again]
+
+    def _candidate(self, parent: int, sampled: Sampled) -> Candidate | None:
+        if sampled.end == "cut":
+            self._counts["truncated_steps"] += 1
+            return None
+        text = sampled.text.strip()
+        if not text:
+            self._counts["blank_steps"] += 1
+            return None
+        return Candidate(parent, text, sampled.token_ids, sampled.tokens, ended="no_answer" if sampled.end == "text" else None)
+
+    def _merge(self, family: Sequence[Candidate]) -> list[Candidate]:
+        """One candidate for equal siblings, in order of first appearance; one that can go on stands for those that ended."""
+        found: dict[str, Candidate] = {}
+        for candidate in family:
+            first = found.setdefault(normalised(candidate.text), candidate)
+            if first is candidate:
+                continue
+            self._counts["merged_steps"] += 1
+            candidate.multiplicity = first.multiplicity = first.multiplicity + 1
+            if first.ended and not candidate.ended:
+                found[normalised(candidate.text)] = candidate
+        return list(found.values())
+
+    async def _grade(self, candidate: Candidate) -> bool:
+        """False if the grader could not judge the answer: an error of grading, which is not a wrong answer."""
+        answer = final_answer(candidate.text)
+        if answer is None:
+            return True
+        try:
+            candidate.verified = await verify(self.problem.answer, answer)
+        except GradingError as error:
+            self._counts["ungraded_steps"] += 1
+            log.warning("search.ungraded", problem=self.problem.id, answer=answer, error=str(error))
+            return False
+        candidate.final, candidate.answer, candidate.ended = True, answer, None
+        return True
+
+    def _node(self, node_id: int, candidate: Candidate) -> Node:
+        return Node(
+            id=node_id,
+            parent=candidate.parent,
+            depth=self.nodes[candidate.parent].depth + 1,
+            text=candidate.text,
+            token_ids=candidate.token_ids,
+            tokens=candidate.tokens,
+            multiplicity=candidate.multiplicity,
+            score=candidate.judgement.score,
+            verdict=candidate.judgement.verdict,
+            reason=candidate.judgement.reason,
+            kept=candidate.kept,
+            final=candidate.final,
+            answer=candidate.answer,
+            verified=candidate.verified,
+            ended=candidate.ended,
+        )
+
+    def _update(self, node_id: int, update: dict[str, Any]) -> None:
+        self.nodes[node_id] = Node.model_validate({**self.nodes[node_id].model_dump(), **update})
+
+
+def normalised(text: str) -> str:
+    """What makes two sibling steps equal: their words, case and spacing apart."""
+    return re.sub(r"\s+", " ", text).strip().casefold()
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results of coroutines run at once, in order. The first failure cancels the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
