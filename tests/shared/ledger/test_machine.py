@@ -18,7 +18,7 @@ from shared.ledger.records import page_records
 from shared.ledger.runs import NewStage, close_stage, create_run, move_run, open_stage
 from shared.ledger.tables import ItemState, RunState, StageState, items
 
-ITEMS = 4
+ITEMS = 2
 ATTEMPTS = 3
 
 
@@ -45,8 +45,10 @@ class Workers(RuleBasedStateMachine):
             self.ledger.close()
             self.folder.cleanup()
 
-    @rule(target=leases, item=st.integers(0, ITEMS - 1))
-    def claims(self, item: int) -> object:
+    @rule(target=leases, item=st.integers(0, ITEMS - 1), first=st.sampled_from(["nothing", "kill"]))
+    def claims(self, item: int, first: str) -> object:
+        if first == "kill":  # whoever held it is thought dead, and may still come late
+            self.time_passes_and_leases_run_out()
         lease = claim(self.ledger, f"{self.run}/work/{item}", f"w{next(self.numbers)}", 30)
         if lease is None:
             return multiple()
@@ -102,4 +104,4 @@ class Workers(RuleBasedStateMachine):
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestWorkers.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
