@@ -1,15 +1,15 @@
 """A recipe as a person writes it: a YAML file and `--set` changes. Every complaint names the file and line, or the `--set`."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from shared.contracts.faults import Fault, Place, faults
 from shared.contracts.recipe import Recipe
 
+Place = tuple[str, ...]
+"""Keys and list indices from the recipe's root."""
 NAMED = ("models", "problems", "stages")
 """Parts of a recipe whose keys are names that the recipe itself gives."""
 
@@ -19,7 +19,7 @@ class BadRecipe(Exception):
 
 
 class RecipeFile:
-    """`body` is the recipe as JSON, changes applied; not checked until `check`."""
+    """`body` is the recipe as JSON, changes applied. Whether it is a good one is for the gateway to say; `source` tells where."""
 
     def __init__(self, path: Path, changes: Sequence[str] = ()) -> None:
         """Reads a file. Raises BadRecipe if it is no YAML mapping, or a change is malformed or names an unknown path."""
@@ -30,21 +30,11 @@ class RecipeFile:
         for change in changes:
             self._change(change)
 
-    def check(self) -> None:
-        """Raises BadRecipe unless the recipe satisfies its contract."""
-        try:
-            Recipe.model_validate(self.body)
-        except ValidationError as error:
-            raise BadRecipe(self.explain(faults(error))) from None
-
-    def explain(self, found: Sequence[Fault]) -> str:
-        """Faults with the file and line that each comes from."""
-        return "\n".join(f"{self._source(fault.place)}: {fault}" for fault in found)
-
-    def _source(self, place: Place) -> str:
-        for changed in self._changed:
-            if place[: len(changed)] == changed:
-                return "--set"
+    def source(self, dotted: str) -> str:
+        """`FILE:LINE` of a place such as `stages.search.width` (of its nearest key that is there), or `--set`."""
+        place = tuple(dotted.split(".")) if dotted else ()
+        if any(place[: len(changed)] == changed for changed in self._changed):
+            return "--set"
         known = next((place[:length] for length in range(len(place), -1, -1) if place[:length] in self._lines), ())
         return f"{self.path}:{self._lines.get(known, 1)}"
 
@@ -70,16 +60,17 @@ class RecipeFile:
         self._lines.setdefault(place, node.start_mark.line + 1)
         if isinstance(node, yaml.SequenceNode):
             for index, element in enumerate(node.value):
-                self._note_lines(element, (*place, index))
+                self._note_lines(element, (*place, str(index)))
         if isinstance(node, yaml.MappingNode):
-            seen: set[Hashable] = set()
+            seen: set[Place] = set()
             for key, value in node.value:
                 line = key.start_mark.line + 1
-                if key.value in seen:
-                    raise BadRecipe(f"{self.path}:{line}: {'.'.join(map(str, (*place, key.value)))}: this key stands twice")
-                seen.add(key.value)
-                self._lines[(*place, key.value)] = line
-                self._note_lines(value, (*place, key.value))
+                inner = (*place, str(key.value))
+                if inner in seen:
+                    raise BadRecipe(f"{self.path}:{line}: {'.'.join(inner)}: this key stands twice")
+                seen.add(inner)
+                self._lines[inner] = line
+                self._note_lines(value, inner)
 
     def _change(self, change: str) -> None:
         """Applies `stages.search.width=3`. Fields left out of the file may be set; names (of stages ...) must be there."""
@@ -90,28 +81,27 @@ class RecipeFile:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise BadRecipe(f"--set {path}: not a YAML value: {text}") from None
-        place: Place = ()
         here: Any = self.body
         words = path.split(".")
         for depth, word in enumerate(words):
-            key: str | int = word
-            if isinstance(here, list):
-                if not (word.isdigit() and int(word) < len(here)):
-                    raise BadRecipe(f"--set {path}: `{'.'.join(words[:depth])}` is a list of {len(here)}: no element {word}")
-                key = int(word)
-            elif not isinstance(here, dict):
-                raise BadRecipe(f"--set {path}: `{'.'.join(words[:depth])}` is {here!r}, which has no parts")
-            elif depth == 1 and words[0] in NAMED and word not in here:
-                raise BadRecipe(
-                    f"--set {path}: unknown path: {words[0]} has no `{word}` (it has: {', '.join(map(str, here)) or 'none'})"
-                )
-            elif depth == 0 and word not in Recipe.model_fields:
-                raise BadRecipe(f"--set {path}: unknown path: a recipe has no `{word}` (it has: {', '.join(Recipe.model_fields)})")
-            place = (*place, key)
+            self._expect(here, words, depth)
+            key = int(word) if isinstance(here, list) else word
             if depth == len(words) - 1:
                 here[key] = value
-            else:
-                if isinstance(here, dict) and here.get(word) is None:
-                    here[key] = {}
-                here = here[key]
-        self._changed.append(place)
+            elif isinstance(here, dict) and here.get(word) is None:
+                here[key] = {}
+            here = here[key]
+        self._changed.append(tuple(words))
+
+    def _expect(self, here: Any, words: list[str], depth: int) -> None:
+        """Raises BadRecipe if `here` cannot have the part that word number `depth` of a path names."""
+        path, before, word = ".".join(words), ".".join(words[:depth]), words[depth]
+        if isinstance(here, list):
+            if not (word.isdigit() and int(word) < len(here)):
+                raise BadRecipe(f"--set {path}: `{before}` is a list of {len(here)}: no element {word}")
+        elif not isinstance(here, dict):
+            raise BadRecipe(f"--set {path}: `{before}` is {here!r}, which has no parts")
+        elif depth == 0 and word not in Recipe.model_fields:
+            raise BadRecipe(f"--set {path}: unknown path: a recipe has no `{word}` (it has: {', '.join(Recipe.model_fields)})")
+        elif depth == 1 and words[0] in NAMED and word not in here:
+            raise BadRecipe(f"--set {path}: unknown path: {before} has no `{word}` (it has: {', '.join(map(str, here)) or 'none'})")

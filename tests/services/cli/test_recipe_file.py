@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from services.cli.recipe_file import BadRecipe, RecipeFile
+from shared.contracts.recipe import Recipe
 
 GOOD = """\
 name: tiny
@@ -33,7 +35,7 @@ def written(tmp_path: Path, text: str = GOOD) -> Path:
 
 def complaint(path: Path, *changes: str) -> str:
     with pytest.raises(BadRecipe) as caught:
-        RecipeFile(path, changes).check()
+        RecipeFile(path, changes)
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
@@ -65,13 +67,8 @@ def test_a_change_is_applied(tmp_path: Path, change: str, place: tuple[str | int
         ("stages.serch.width=3", "--set stages.serch.width: unknown path: stages has no `serch` (it has: search, measure)"),
         ("nam=x", "--set nam: unknown path: a recipe has no `nam`"),
         ("models.teacher.url=http://x", "--set models.teacher.url: unknown path: models has no `teacher` (it has: base)"),
-        ("stages.search.widht=3", "--set: stages.search.widht: unknown key (did you mean `width`?)"),
-        ("stages.search.reward.rolouts=3", "--set: stages.search.reward.rolouts: unknown key (did you mean `rollouts`?)"),
-        ("stages.search.width=1", "--set: stages.search.width: must be at least 2 (got 1)"),
-        ("stages.search.width=many", "--set: stages.search.width: must be a whole number (got 'many')"),
         ("stages.search.keep.more=1", "--set stages.search.keep.more: `stages.search.keep` is 2, which has no parts"),
         ("stages.measure.models.1=x", "--set stages.measure.models.1: `stages.measure.models` is a list of 1: no element 1"),
-        ("stages.search.policy=ghost", "--set: stages.search.policy: nothing is named `ghost`"),
         ("stages.search.width", "--set stages.search.width: expected PATH=VALUE"),
         ("stages..width=3", "--set stages..width=3: expected PATH=VALUE"),
         ("name=[a", "--set name: not a YAML value: [a"),
@@ -84,17 +81,8 @@ def test_a_bad_change_is_named(tmp_path: Path, change: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("    keep: 2", "    kepe: 2", "recipe.yaml:11: stages.search.kepe: unknown key (did you mean `keep`?)"),
-        ("    keep: 2", "    keep: two", "recipe.yaml:11: stages.search.keep: must be a whole number (got 'two')"),
         ("    keep: 2", "    keep: 2\n    keep: 3", "recipe.yaml:12: stages.search.keep: this key stands twice"),
         ("    keep: 2", "    keep: [2", "recipe.yaml:12: not YAML: "),
-        ("policy: base", "policy: ghost", "recipe.yaml:10: stages.search.policy: nothing is named `ghost`"),
-        ("kind: search", "kind: serch", "recipe.yaml:8: stages.search.kind: there is no kind `serch` (known: import, "),
-        ("    kind: search\n", "", "recipe.yaml:7: stages.search: `kind` is missing"),
-        ("    policy: base\n", "", "recipe.yaml:7: stages.search.policy: is missing"),
-        ("generator: arithmetic, ", "", "recipe.yaml:5: problems.heldout: give either `set` or `generator`"),
-        ("  measure:", "  Measure It:", "recipe.yaml:12: stages.Measure It: a name has lower-case letters"),
-        ("models: [base]", "models: []", "recipe.yaml:14: stages.measure.models: must not be empty"),
         (GOOD, "- a list", "recipe.yaml:1: a recipe is a mapping"),
         (GOOD, "", "recipe.yaml:1: a recipe is a mapping"),
     ],
@@ -104,12 +92,23 @@ def test_a_bad_file_is_named_with_its_line(tmp_path: Path, old: str, new: str, w
     assert complaint(written(tmp_path, GOOD.replace(old, new))).startswith(words)
 
 
-def test_every_fault_has_a_line_of_its_own(tmp_path: Path) -> None:
-    text = GOOD.replace("keep: 2", "keep: two").replace("models: [base]", "models: [base]\n    sampls: 2")
-    assert [line.partition(": ")[0] for line in complaint(written(tmp_path, text)).splitlines()] == [
-        "recipe.yaml:11",
-        "recipe.yaml:15",
-    ]
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ("stages.search.keep", "recipe.yaml:11"),
+        ("stages.search.kind", "recipe.yaml:8"),
+        ("stages.search.reward", "recipe.yaml:7"),  # not there: where it would be
+        ("stages.measure.models.0", "recipe.yaml:14"),
+        ("problems.heldout.count", "recipe.yaml:5"),
+        ("seed", "recipe.yaml:1"),
+        ("", "recipe.yaml:1"),
+        ("stages.search.width", "--set"),
+        ("stages.search.sampling.temperature", "--set"),
+    ],
+)
+def test_a_place_has_its_line(tmp_path: Path, place: str, source: str) -> None:
+    recipe = RecipeFile(written(tmp_path), ["stages.search.width=1", "stages.search.sampling={temperature: 9}"])
+    assert recipe.source(place).removeprefix(f"{tmp_path}/") == source
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -118,4 +117,4 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[3].glob("recipes/*.yaml")), ids=lambda path: path.name)
 def test_the_recipes_that_come_along_are_good(path: Path) -> None:
-    RecipeFile(path).check()
+    Recipe.model_validate(yaml.safe_load(path.read_text()))
