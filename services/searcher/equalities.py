@@ -14,6 +14,8 @@ from services.searcher.units import FACTORS, OPERATE, QUALIFY
 MAX_LENGTH = 4000
 """Longer lines are no steps; they are not read."""
 _CALCULATOR = re.compile(r"<<([^<>]*)>>")
+_WHOLE = re.compile(r"remain|left ?over|whole|full|^\W*and\s*\(", re.IGNORECASE)
+"""In what follows a quotient: only its whole part is meant."""
 _NUMBERED = re.compile(r"^\s*(?:[-*•>]\s+)?(?:\**\s*step\s+\d+\s*\**\s*[:.)-]*\**|\d+[.)](?=\s))\s*", re.IGNORECASE)
 
 
@@ -64,8 +66,9 @@ def _in_part(text: str) -> list[Equality]:
             left, right = _left(text, tokens, place), _right(text, tokens, place)
         except Unreadable:
             continue
-        dots = _follows(tokens, place, "dots")
-        judged = _compare(left, right, approximate=token.text[0] in "≈≃≅", dots=dots)
+        judged = _compare(left, right, approximate=token.text[0] in "≈≃≅", dots=_follows(tokens, place, "dots"))
+        if judged is False and left.value.divides and _WHOLE.search(text[token.end :].lstrip(" 0123456789,")):
+            judged = None
         if judged is not None:
             words = f"{left.text} = {right.text}" if judged else _what_is_wrong(left, right)
             found.append(Equality(left.text, right.text, judged, words, right.value.amount))
@@ -88,20 +91,31 @@ def _left(text: str, tokens: list[Token], place: int) -> _Side:
         before = tokens[start - 1]
         depth += {"close": 1, "open": -1}.get(before.kind, 0)
         if depth < 0:  # a bracket that holds the whole equality
+            if start > 1 and tokens[start - 2].kind == "operator":
+                raise Unreadable("an expression whose bracket is not closed")
             return _side(text, tokens[start:place])
         start -= 1
     run = tokens[start:place]
     if run and run[0].kind == "close":  # "(a) 3 + 4 = 7"
-        return _side(text, run[1:])
+        run = run[1:]
+        if run and run[0].kind == "operator":
+            raise Unreadable("a bracket whose content is not understood")
+        return _side(text, run)
     if not run:
         raise Unreadable("nothing before the equals sign")
     preceding = tokens[start - 1] if start else None
     if preceding is not None and preceding.kind in ("bad", "name", "dots"):
         raise Unreadable("a sign before the expression that is not understood")
+    if preceding is not None and preceding.kind == "stop" and start > 1:
+        earlier = tokens[start - 2]
+        touching = earlier.kind == "number" and earlier.end == preceding.start and preceding.end == run[0].start
+        if earlier.kind == "operator" or touching:
+            raise Unreadable("a number that is broken in two")
     side = _side(text, run)
     if preceding is not None and preceding.kind == "word":
         spaced_minus = run[0].text in "-−–" and (run[0].start == preceding.end or run[0].end != run[1].start)
-        if preceding.end == run[0].start or spaced_minus or _operates(tokens, start - 1) or side.value.bare:
+        part = preceding.text == "and" and re.fullmatch(r"\d+/\d+", side.text)  # "1 and 1/4"
+        if preceding.end == run[0].start or spaced_minus or part or _operates(tokens, start - 1) or side.value.bare:
             raise Unreadable("the words before belong to it")
     if side.value.bare and (side.value.units or (preceding is not None and preceding.text == ",")):
         raise Unreadable("a number in a sentence, set equal to something else")
@@ -164,6 +178,12 @@ def _compare(left: _Side, right: _Side, approximate: bool, dots: bool) -> bool |
         return True
     if approximate and abs(a.amount - b.amount) * 10 <= abs(a.amount):
         return None
+    if not b.bare and abs(a.amount - b.first) <= _slack(a, approximate, False):
+        return None  # "5 * 6 = 30 + 2 = 32": a sloppy chain, but its sums are right
+    if b.bare and b.digits and 0 <= abs(a.amount) - abs(b.amount) < Fraction(1, 10**b.digits):
+        return None  # 2/3 = 0.66: cut off, not rounded
+    if re.fullmatch(r"\d+/\d+", left.text) and b.units and not a.units:
+        return None  # "3/8 is equal to $375"
     return None if _doubtful(a, b) else False
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.searcher.units import NOT_UNITS, singular
+from services.searcher.units import FACTORS, NOT_UNITS, singular
 
 MAX_DIGITS = 24
 MAX_EXPONENT = 32
@@ -20,7 +20,10 @@ _SPELLINGS = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"(?<=\d)\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}", r" \1/\2"),  # a mixed number
         (r"\\frac\s*(\d)\s*(\d)", r"(\1/\2)"),
+        (r"\d*\.\d*\\overline\s*\{[^{}]*\}", "√"),  # a period: not read
+        (r",\\!(?=\d)", ","),
         (r"\\(?:text|textbf|mathrm|mathbf|boxed|mbox)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\(?:times|ast)(?![A-Za-z])", "×"),
         (r"\\cdot(?![A-Za-z])", "·"),
@@ -39,8 +42,7 @@ _SPELLINGS = tuple(
         (r"¼", " 1/4"),
         (r"¾", " 3/4"),
         (r"(?<=\d)\s*percent\b", "%"),
-        (r"%\s+of\s+(?:the\s+)?(?=[\d$(])", "% × "),
-        (r"(?<![\d/])(\d+/\d+)\s+of\s+(?:the\s+)?(?=[\d$(])", r"\1 × "),
+        (r"\bof\s+the\s+(?=[\d$(])", "of "),
         (r"\b(?:divided by)\b", "÷"),
         (r"\b(?:multiplied by|times)\b", "×"),
         (r"\bplus\b", "+"),
@@ -100,12 +102,16 @@ class Value:
     """Holds a sum or a difference."""
     percent: bool
     loose: bool
-    """Adds percentages to plain numbers ("100 + 20%"), which means different things to different people."""
+    """Means different things to different people: "100 + 20%", "20% of 50 + 10", "3 / 1/4"."""
+    first: Fraction
+    """The first number written."""
+    divides: bool
 
 
 def respelled(text: str) -> str:
     r"""`text` with LaTeX, emphasis and words for operators written plainly: `\frac{1}{2} \times 10` is `(1/2) × 10`."""
-    text = _SPELLINGS[0][0].sub(_SPELLINGS[0][1], text)
+    for pattern, new in _SPELLINGS[:2]:
+        text = pattern.sub(new, text)
     while (plainer := _FRACTION.sub(_plain_fraction, text)) != text:
         text = plainer
     for pattern, new in _SPELLINGS:
@@ -126,7 +132,7 @@ def tokens_of(text: str) -> list[Token]:
         if kind == "space":
             continue
         token = Token(kind, match.group(), match.start(), match.end())
-        if kind == "word" and _is_times(token, found, text):
+        if kind == "word" and (_is_times(token, found, text) or _is_of(token, found, text)):
             token = Token("operator", token.text, token.start, token.end)
         found.append(token)
     return _mark_units(found)
@@ -136,10 +142,20 @@ def _is_times(word: Token, before: list[Token], text: str) -> bool:
     """`x` between a number (its unit aside) and what may begin another."""
     if word.text not in ("x", "X") or not re.match(r"\s*[-(\d.$]", text[word.end :]):
         return False
+    if before and before[-1].end == word.start and text[word.end :].lstrip()[0] in "-(":
+        return False  # 3x-5: a variable
     kinds = [token.kind for token in before[-4:]]
     while kinds and kinds[-1] == "word":
         kinds.pop()
     return bool(kinds) and kinds[-1] in ("number", "close", "percent")
+
+
+def _is_of(word: Token, before: list[Token], text: str) -> bool:
+    """`of` in 20% of 50 and 3/4 of 100; but not in "= 1/3 of 60", where only the 1/3 may be meant."""
+    if word.text != "of" or not re.match(r"\s*[(\d.$]", text[word.end :]):
+        return False
+    kinds = "".join({"number": "n", "percent": "%", "equals": "="}.get(token.kind, token.text[-1]) for token in before[-4:])
+    return re.search(r"(^|[^=])(n%|n/n)$", kinds) is not None
 
 
 def _mark_units(tokens: list[Token]) -> list[Token]:
@@ -153,16 +169,27 @@ def _mark_units(tokens: list[Token]) -> list[Token]:
         start = place = place + 1
         while place < len(marked) and place - start < 3 and _is_unit(marked, place):
             place += 1
-        if place < len(marked) and marked[place].kind in ("number", "open", "currency"):
+        if place < len(marked) and (marked[place].kind in ("number", "open", "currency") or _is_sign(marked, place)):
             continue
+        if [token.text for token in marked[place : place + 2]] in (["^", "2"], ["^", "3"]) and place > start:
+            place += 2  # 5 cm^3
         for at in range(start, place):
             token = marked[at]
             marked[at] = Token("unit", token.text, token.start, token.end)
     return marked
 
 
+def _is_sign(tokens: list[Token], place: int) -> bool:
+    """Whether a number's own minus stands at `place`: "gives -3"."""
+    if tokens[place].text != "-" or place + 1 == len(tokens):
+        return False
+    return tokens[place - 1].end < tokens[place].start and tokens[place].end == tokens[place + 1].start
+
+
 def _is_unit(tokens: list[Token], place: int) -> bool:
     token = tokens[place]
+    if tokens[place - 1].end == token.start and token.kind == "word":  # 5km, but not 5m, 5ab or (1/3)Bh
+        return tokens[place - 1].kind == "number" and len(token.text) > 1 and singular(token.text) in FACTORS
     if token.text == "/" and place + 1 < len(tokens):  # "5 miles / hour"
         token = tokens[place + 1]
     return token.kind == "word" and len(token.text) > 1 and token.text.casefold() not in NOT_UNITS
@@ -184,21 +211,33 @@ class _Parser:
         self._tokens = [token for token in tokens if token.kind not in ("unit", "currency")]
         self._place = 0
         self._digits = 0
-        self._computed = self._additive = self._percent = self._loose = False
+        self._computed = self._additive = self._percent = self._loose = self._of = self._divides = False
+        self._first: Fraction | None = None
 
     def whole(self) -> Value:
         amount, _ = self._sum()
         if self._place != len(self._tokens):
             raise Unreadable(f"{self._tokens[self._place].text!r} does not go on the expression")
         digits = self._digits + 2 if self._percent else self._digits
-        return Value(amount, not self._computed, digits, self._units, self._additive, self._percent, self._loose)
+        loose = self._loose or (self._of and self._additive)
+        return Value(
+            amount=amount,
+            bare=not self._computed,
+            digits=digits,
+            units=self._units,
+            additive=self._additive,
+            percent=self._percent,
+            loose=loose,
+            first=self._first or Fraction(0),
+            divides=self._divides,
+        )
 
     def _operator(self) -> str:
         """The operator that comes next, '' if none does."""
         if self._place == len(self._tokens) or self._tokens[self._place].kind != "operator":
             return ""
         text = self._tokens[self._place].text
-        return "*" if text in ("x", "X") else OPERATORS.get(text, text)
+        return "*" if text in ("x", "X", "of") else OPERATORS.get(text, text)
 
     def _kind(self) -> str:
         return self._tokens[self._place].kind if self._place < len(self._tokens) else ""
@@ -216,10 +255,15 @@ class _Parser:
 
     def _product(self) -> tuple[Fraction, bool]:
         value, share = self._signed()
+        last = ""
         while (sign := self._operator()) in ("*", "/") or self._touching_bracket():
             if sign:
+                self._of |= self._tokens[self._place].text == "of"
                 self._place += 1
             self._computed = True
+            self._loose |= sign == last == "/"
+            self._divides |= sign == "/"
+            last = sign
             more, _ = self._signed()
             share = False
             if sign == "/":
@@ -289,8 +333,12 @@ class _Parser:
         self._place += 1
         if len(text) > MAX_DIGITS:
             raise Unreadable("a number too long to be meant")
+        if re.match(r"0\d", text):
+            raise Unreadable("a number with a leading zero: a time, a code, a slip of the pen")
         self._digits = len(text.partition(".")[2])
-        return Fraction(text)
+        value = Fraction(text)
+        self._first = value if self._first is None else self._first
+        return value
 
 
 def _power(base: Fraction, exponent: Fraction) -> Fraction:

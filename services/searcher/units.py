@@ -17,7 +17,7 @@ OPERATE = _words("""
 """)
 """Words before an expression that do something to its numbers."""
 
-QUALIFY = _words("remainder squared cubed mod modulo with hundred thousand million billion dozen")
+QUALIFY = _words("of remainder squared cubed mod modulo with hundred thousand million billion dozen")
 """Words after a result that change what it says."""
 
 _TABLE = """

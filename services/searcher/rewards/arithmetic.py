@@ -22,6 +22,9 @@ from shared.answers.canonical import number_in
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import Verdict
 
+MIN_WORDS = 4
+"""A shorter line (a bracket of LaTeX, a heading) may well come twice."""
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _NUMBER_OF_STEP = re.compile(r"^\W*step\s+\d+\W*", re.IGNORECASE)
 
 
@@ -48,7 +51,7 @@ def judge_step(text: str, before: Sequence[str], answer: str | None = None, veri
     wrong = [one.words for one in stated if not one.holds]
     if wrong:
         return Judgement(0.0, Verdict.INCORRECT, "; ".join(wrong))
-    if answer is None and _bare(text) in {_bare(step) for step in before}:
+    if answer is None and len(_WORD.findall(text)) >= MIN_WORDS and _bare(text) in {_bare(step) for step in before}:
         return Judgement(0.0, Verdict.INCORRECT, "this only repeats an earlier step")
     if verified is False:
         result = _contradicted(text, before, answer or "")

@@ -26,6 +26,9 @@ RIGHT = [
     "2^3 = 8 and 2**3 = 8",
     "1,200 + 300 = 1,500",
     r"\frac{1}{2} \times 10 = 5",
+    r"4\dfrac{5}{8} = 4 + \dfrac{5}{8} = \dfrac{37}{8}",
+    r"90^3 = 729,\!000",
+    "5km + 3 km = 8km",
     r"\(6 \cdot 7 = \boxed{42}\)",
     "5 apples x 6 = 30 apples",
     "In 5 days he earns = 5 * 20 = 100 dollars",
@@ -39,7 +42,7 @@ WRONG = [
     ("5x6 = 31 apples", "5x6 = 30, not 31"),
     ("3 + 4 = 7 = 8", "7 is not 8"),
     ("2 × 3 × 4 = 6 × 4 = 25", "6 × 4 = 24, not 25"),
-    ("5 * 6 = 30 + 2", "5 * 6 = 30, but 30 + 2 = 32"),
+    ("5 * 6 = 28 + 1", "5 * 6 = 30, but 28 + 1 = 29"),
     ("24 = 5 * 5", "5 * 5 = 25, not 24"),
     ("1,200 + 300 = 1,600", "1,200 + 300 = 1,500, not 1,600"),
     ("$48/2 = $25", "$48/2 = $24, not $25"),
@@ -76,6 +79,25 @@ SKIPPED = [
     "12:30 + 2 = 14",
     "1, 2, 3 = 6",
     "10 / 0 = 5",
+    "3x-5 = 16",
+    "2x - 230 = 450",
+    "2m+55 = 215",
+    "2(4x-7) = 8x-14",
+    "(2*x)-3 = 15",
+    "3 / 1/4 = 12",
+    "3/8 is equal to $375",
+    "2/3 = 0.66",
+    "5 * 6 = 30 + 2 = 32",
+    "3/3 - 2/3 = 1/3 of $150",
+    "(2/5)*500cm^3 = 200cm^3",
+    "100 stickers / 3 = 33 stickers each, with 1 remaining",
+    "100 + (100 * (10/100) = 110",
+    r"\frac{1}{3}Bh = \frac{1}{3}(30)(6.5)",
+    r"1/3 = 0.\overline{3}",
+    "Adding 4 gives -8 = -8",
+    "13,2000 / 60 = 220",
+    "0900 - 0130 = 0730",
+    "12 x 1 and 1/4 = 15",
     "3 * 4! = 72",
     "9^9^9 = 5",
     "5 + = 7",
@@ -143,6 +165,8 @@ def test_every_perturbed_equality_is_caught_with_the_right_value(expression, off
     step = Fraction(1) if value.denominator == 1 else Fraction(1, 100)
     wrong = written(value) if value.denominator == 1 else written(round(value, 2))
     stated = Fraction(wrong) + off * step
+    if value.denominator != 1 and 0 <= abs(value) - abs(stated) < step:
+        return  # cut off, not rounded: let pass
     [one] = equalities(f"Step 1: {text} = {written(stated) if value.denominator == 1 else f'{float(stated):.2f}'}")
     assert not one.holds
     assert Fraction(one.words.rpartition(" = ")[2].partition(", not ")[0]) == pytest.approx(value, abs=0.00501)
