@@ -108,12 +108,13 @@ class StageBase(Frozen):
 
 
 class ImportStage(StageBase):
-    """Existing data as training samples: the problems' own worked solutions, or chat messages of a JSONL file."""
+    """Existing data as training samples: a problem set's own worked solutions or chats."""
 
     kind: Literal["import"] = "import"
     service: ClassVar[Service] = Service.DISTILLER
     problems: str
-    format: Literal["solutions"] = "solutions"
+    format: Literal["solutions", "messages"] = "solutions"
+    """`solutions`: worked solutions, brought into numbered steps. `messages`: chats, as they are (rows of `messages`)."""
 
 
 class DistillStage(StageBase):
@@ -191,7 +192,11 @@ class CompileStage(StageBase):
     trees: str
     """The search stage whose trees are compiled."""
     wrong_trials: Annotated[int, Field(ge=0, le=8)] = 1
+    """Most wrong turns at one node of the correct path."""
+    trial_share: Fraction = 0.3
+    """Chance that such a node tries its wrong turns, the one apart that every thought takes which is not clean; 1: all try."""
     stop_at_wrong: bool = True
+    """A wrong turn ends at the first step judged wrong, not only at a leaf."""
     thoughts_per_tree: Count = 1
     clean_share: Fraction = 0.25
     """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches

@@ -48,6 +48,14 @@ def version(name: str) -> str:
     return f"{name}@{found[1]}"
 
 
+def source(name: str) -> str:
+    """The prompt's own text, as its file holds it, version included. Raises LookupError."""
+    path = FOLDER / f"{name}.j2"
+    if not path.is_file():
+        raise LookupError(_unknown(name))
+    return path.read_text(encoding="utf-8").strip()
+
+
 def names() -> list[str]:
     """All prompts, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.j2"))

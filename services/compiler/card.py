@@ -1,0 +1,167 @@
+"""The dataset card: a README.md that says what is in the data and where from; `datasets.load_dataset` reads its front matter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from services.compiler.statistics import TOKEN_UNIT
+from shared import prompts
+from shared.contracts.recipe import CompileStage, Recipe
+from shared.contracts.report import DatasetReport
+from shared.contracts.thought import LongThought
+
+ABOUT = {
+    "journey": "long thoughts: wrong turns, reflections, backtracks, then the correct path",
+    "shortcut": "the correct paths of the same trees, and nothing else",
+    "preference": "a right step against a wrong sibling after the same steps, as pairs for DPO",
+}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card states, beyond the recipe."""
+
+    report: DatasetReport
+    splits: Mapping[str, Mapping[str, int]]
+    """Configuration -> split -> rows."""
+    turns: Mapping[int, int]
+    """Wrong turns -> long thoughts with so many."""
+    notes: Mapping[str, int]
+    sources: Mapping[str, int]
+    """What grew the trees (model and prompt) -> trees."""
+    example: LongThought | None
+
+
+def card(recipe: Recipe, stage_name: str, facts: CardFacts) -> str:
+    """The card's whole text; the same facts give the same bytes (it names no date and no machine)."""
+    stage = recipe.stages[stage_name]
+    assert isinstance(stage, CompileStage)
+    parts = [
+        _front_matter(recipe, facts.splits),
+        f"# Long thoughts of `{recipe.name}`",
+        _contents(facts),
+        _statistics(facts.report),
+        _turns(facts.turns),
+        _filters(facts),
+        _provenance(recipe, stage_name, stage, facts),
+        _prompt_texts(stage),
+        _example(facts.example),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _front_matter(recipe: Recipe, splits: Mapping[str, Mapping[str, int]]) -> str:
+    configs = []
+    for config, rows in splits.items():
+        files = [{"split": split, "path": f"{config}/{split}.parquet"} for split in ("train", "test") if split in rows]
+        if files:
+            configs.append({"config_name": config, "data_files": files})
+    matter = {
+        "pretty_name": f"Long thoughts of {recipe.name}",
+        "task_categories": ["text-generation"],
+        "tags": ["mathematics", "reasoning", "long-thought", "synthetic"],
+        "configs": configs,
+    }
+    return f"---\n{yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)}---"
+
+
+def _contents(facts: CardFacts) -> str:
+    if not any(facts.splits.values()):
+        return "**This dataset is empty**: no tree gave a thought. The reasons are counted below."
+    rows = [
+        f"| `{config}` | {ABOUT[config]} | {split} | {count} |"
+        for config, counts in facts.splits.items()
+        for split, count in counts.items()
+    ]
+    return "\n".join(
+        [
+            "Text compiled from reasoning trees. Each of a row's `spans` names the tree node it stands for (`tree_id`, `node_id`).",
+            "Splits are by question: no question lies in two of them.",
+            "",
+            "| configuration | what | split | rows |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "```python",
+            f'datasets.load_dataset("path/of/this/folder", "{next(iter(facts.splits))}")',
+            "```",
+        ]
+    )
+
+
+def _statistics(report: DatasetReport) -> str:
+    configs = [config for config, figures in report.statistics.items() if figures]
+    if not configs:
+        return ""
+    names = list(dict.fromkeys(name for config in configs for name in report.statistics[config]))
+    rows = []
+    for name in names:
+        values = [report.statistics[config].get(name) for config in configs]
+        rows.append(f"| {name} | " + " | ".join("–" if value is None else f"{value:g}" for value in values) + " |")
+    head = ["| a text's mean | " + " | ".join(configs) + " |", "|---|" + "---|" * len(configs)]
+    return "\n".join(["## Statistics", "", f"Tokens are {TOKEN_UNIT}.", "", *head, *rows])
+
+
+def _turns(turns: Mapping[int, int]) -> str:
+    if not turns:
+        return ""
+    total = sum(turns.values())
+    rows = [f"| {number} | {count} | {count / total:.1%} |" for number, count in sorted(turns.items())]
+    return "\n".join(["## Wrong turns a thought", "", "| wrong turns | thoughts | share |", "|---|---|---|", *rows])
+
+
+def _filters(facts: CardFacts) -> str:
+    rows = [f"| passed over: {reason} | {count} |" for reason, count in sorted(facts.report.skipped.items())]
+    rows += [f"| compiled clean: {note} | {count} |" for note, count in sorted(facts.notes.items())]
+    rows += [f"| refinement: {way} | {count} |" for way, count in sorted(facts.report.refinement.items())]
+    return "\n".join(["## Filters and refinement", "", "| what | count |", "|---|---|", *rows]) if rows else ""
+
+
+def _provenance(recipe: Recipe, name: str, stage: CompileStage, facts: CardFacts) -> str:
+    trees = recipe.stages[stage.trees]
+    source = recipe.problems[trees.problems] if trees.kind == "search" else None
+    models = {model: spec.model for model, spec in recipe.models.items()}
+    matter = {
+        "run": facts.report.origin.run_id,
+        "recipe": recipe.name,
+        "recipe_seed": recipe.seed,
+        "stage": name,
+        "settings": stage.model_dump(mode="json", exclude={"kind", "needs", "max_attempts", "max_dead", "deadline_seconds"}),
+        "problems": source.model_dump(mode="json", exclude_none=True) if source else None,
+        "search": trees.model_dump(mode="json", exclude={"kind", "needs", "max_attempts", "max_dead", "deadline_seconds"}),
+        "models": models,
+        "trees_grown_by": dict(sorted(facts.sources.items())),
+    }
+    return f"## Where it comes from\n\n```yaml\n{yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)}```"
+
+
+def _prompt_texts(stage: CompileStage) -> str:
+    used = ["solve", *(["refine"] if stage.refiner.kind == "llm" else [])]
+    texts = [f"`{prompts.version(name)}`\n\n```jinja\n{prompts.source(name)}\n```" for name in used]
+    return "\n\n".join(["## Prompts", *texts])
+
+
+def _example(thought: LongThought | None) -> str:
+    if thought is None:
+        return ""
+    rows = [f"| {span.role} | {span.node_id} | {_cell(span.text)} |" for span in thought.spans]
+    return "\n".join(
+        [
+            "## An example",
+            "",
+            f"`{thought.id}`: {_cell(thought.question)}",
+            "",
+            "```text",
+            thought.completion.replace("```", "'''"),
+            "```",
+            "",
+            "| role | node | text |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

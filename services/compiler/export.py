@@ -1,0 +1,126 @@
+"""Records into files: `<config>/<split>.parquet` and `.jsonl`, as `datasets.load_dataset(folder, config)` opens them.
+
+The same records give the same bytes. Rows are written as they come, in batches: a dataset need not fit into memory.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.contracts.thought import LongThought, PreferencePair, Shortcut, Walked
+from shared.prompts import render
+
+BATCH = 1000
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_WALKED = [
+    ("id", pa.string()),
+    ("problem_id", pa.string()),
+    ("tree_id", pa.string()),
+    ("question", pa.string()),
+    ("answer", pa.string()),
+    ("messages", _MESSAGES),
+    ("spans", pa.list_(pa.struct([("text", pa.string()), ("role", pa.string()), ("node_id", pa.int64())]))),
+    ("leaf_id", pa.int64()),
+    ("run_id", pa.string()),
+    ("stage", pa.string()),
+]
+SCHEMAS = {
+    "journey": pa.schema([*_WALKED, ("refiner", pa.string()), ("refiner_prompt", pa.string()), ("refiner_model", pa.string())]),
+    "shortcut": pa.schema(_WALKED),
+    "preference": pa.schema(
+        [
+            ("id", pa.string()),
+            ("problem_id", pa.string()),
+            ("tree_id", pa.string()),
+            ("question", pa.string()),
+            ("prompt", _MESSAGES),
+            ("chosen", _MESSAGES),
+            ("rejected", _MESSAGES),
+            ("prefix", pa.string()),
+            ("chosen_node", pa.int64()),
+            ("rejected_node", pa.int64()),
+            ("run_id", pa.string()),
+            ("stage", pa.string()),
+        ]
+    ),
+}
+"""Columns of each configuration."""
+
+
+def export(folder: Path, config: str, records: Iterable[Walked | PreferencePair]) -> dict[str, int]:
+    """Writes one configuration's splits under `folder`; returns split -> rows, and no split without rows.
+
+    `records` come sorted by id (ValueError if not, or if two share an id).
+    """
+    counts: dict[str, int] = {}
+    writers: dict[str, _SplitWriter] = {}
+    last = ""
+    with ExitStack() as stack:
+        for record in records:
+            if record.id <= last:
+                raise ValueError(f"{config}: record {record.id!r} comes after {last!r}: ids must be distinct and sorted")
+            last = record.id
+            if record.split not in writers:
+                writers[record.split] = _SplitWriter(folder / config, record.split, SCHEMAS[config], stack)
+            writers[record.split].add(row_of(record))
+            counts[record.split] = counts.get(record.split, 0) + 1
+        for writer in writers.values():
+            writer.flush()
+    return dict(sorted(counts.items()))
+
+
+def row_of(record: Walked | PreferencePair) -> dict[str, Any]:
+    """A record as its configuration's row. `messages` is the chat to train on, its user's turn the `solve` prompt."""
+    user = {"role": "user", "content": render("solve", question=record.question)}
+    row: dict[str, Any] = {"id": record.id, "problem_id": record.problem_id, "tree_id": record.tree_id, "question": record.question}
+    row |= {"run_id": record.origin.run_id, "stage": record.origin.stage}
+    if isinstance(record, PreferencePair):
+        # The steps that both sides share stand in both completions: in DPO's difference they cancel.
+        sides = {"chosen": record.chosen, "rejected": record.rejected}
+        row |= {"prompt": [user], "prefix": record.prefix, "chosen_node": record.chosen_node, "rejected_node": record.rejected_node}
+        return row | {side: [{"role": "assistant", "content": record.prefix + step}] for side, step in sides.items()}
+    row |= {
+        "answer": record.answer,
+        "messages": [user, {"role": "assistant", "content": record.completion}],
+        "spans": [{"text": span.text, "role": span.role.value, "node_id": span.node_id} for span in record.spans],
+        "leaf_id": record.leaf_id,
+    }
+    if isinstance(record, LongThought):
+        row |= {"refiner": record.refiner, "refiner_prompt": record.refiner_prompt, "refiner_model": record.refiner_model}
+    return row
+
+
+def models_of(config: str, bodies: Iterable[dict[str, Any]]) -> Iterator[LongThought | Shortcut | PreferencePair]:
+    """Bodies of the ledger as records of a configuration."""
+    kinds: dict[str, type[LongThought] | type[Shortcut] | type[PreferencePair]]
+    kinds = {"journey": LongThought, "shortcut": Shortcut, "preference": PreferencePair}
+    return (kinds[config].model_validate(body) for body in bodies)
+
+
+class _SplitWriter:
+    """The two files of one split."""
+
+    def __init__(self, folder: Path, split: str, schema: pa.Schema, stack: ExitStack) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._schema = schema
+        self._parquet = stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", schema))
+        self._lines: TextIO = stack.enter_context((folder / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n"))
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: dict[str, Any]) -> None:
+        ordered = {name: row[name] for name in self._schema.names}
+        self._lines.write(json.dumps(ordered, ensure_ascii=False) + "\n")
+        self._rows.append(ordered)
+        if len(self._rows) == BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the rows at hand as one row group."""
+        if self._rows:
+            self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            self._rows = []

@@ -1,0 +1,65 @@
+"""What thoughts look like in figures: the measures of Part 1's Table 3, and how many wrong turns they take."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from shared.contracts.thought import Role, Span
+
+NGRAMS = ("wait", "alternatively", "let me", "let me check", "let me compute", "therefore", "but", "hmm", "so", "actually")
+TOKEN_UNIT = "words, numbers and marks (regular expression)"
+"""The unit of `tokens`: no model's tokeniser is at hand in the compiler, and each model has another."""
+
+_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|\w+|[^\w\s]")
+_NGRAM = {ngram: re.compile(rf"\b{ngram}\b", re.IGNORECASE) for ngram in NGRAMS}
+
+
+class Statistics:
+    """Figures of a set of texts, gathered one by one: nothing is kept but sums."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.turns: Counter[int] = Counter()
+        """Number of wrong turns (backtracks) -> thoughts that take so many."""
+        self._sums: Counter[str] = Counter()
+        self._ngrams: Counter[str] = Counter()
+        self._most_tokens = 0
+
+    def add(self, text: str, spans: Sequence[Span] = ()) -> None:
+        """Counts one completion, and the roles of its spans if it has any."""
+        tokens = len(_TOKEN.findall(text))
+        self.count += 1
+        self._most_tokens = max(self._most_tokens, tokens)
+        lines = sum(bool(line.strip()) for line in text.splitlines())
+        self._sums.update({"tokens": tokens, "lines": lines, "words": len(text.split())})
+        self._ngrams.update({ngram: len(pattern.findall(text)) for ngram, pattern in _NGRAM.items()})
+        if spans:
+            roles = Counter(span.role for span in spans)
+            self.turns[roles[Role.BACKTRACK]] += 1
+            self._sums.update({f"{role}s": count for role, count in roles.items()})
+            self._sums["verified"] += roles[Role.VERIFICATION] > 0
+
+    def figures(self) -> dict[str, float]:
+        """Flat figures: means a text unless their name says otherwise; `ngram WORD`: occurrences a text. Empty without texts."""
+        if not self.count:
+            return {}
+        found = {
+            "texts": float(self.count),
+            "tokens": self._sums["tokens"] / self.count,
+            "most tokens": float(self._most_tokens),
+            "lines": self._sums["lines"] / self.count,
+            "words a line": self._sums["words"] / max(1, self._sums["lines"]),
+            **{f"ngram {ngram}": self._ngrams[ngram] / self.count for ngram in NGRAMS},
+        }
+        if self.turns:
+            found |= {
+                "wrong steps": self._sums["wrong_steps"] / self.count,
+                "reflections": self._sums["reflections"] / self.count,
+                "backtracks": self._sums["backtracks"] / self.count,
+                "verifications": self._sums["verifications"] / self.count,
+                "share without wrong turn": self.turns[0] / self.count,
+                "share with one wrong turn": self.turns[1] / self.count,
+                "share with several wrong turns": sum(n for turns, n in self.turns.items() if turns > 1) / self.count,
+                "share with verification": self._sums["verified"] / self.count,
+            }
+        return {name: round(value, 4) for name, value in found.items()}
