@@ -1,0 +1,58 @@
+"""The figures of a report, each a pure function of samples.
+
+Notation: a problem has n graded samples, c of them right. Every problem weighs the same, whatever its n.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+from shared.answers.canonical import canonical
+from shared.answers.vote import majority
+from shared.contracts.thought import Response
+
+Counts = Sequence[tuple[int, int]]
+"""(n, c) of every problem, n at least 1."""
+
+
+def pass_at_1(counts: Counts) -> float:
+    """Mean over problems of c / n."""
+    return math.fsum(c / n for n, c in counts) / len(counts)
+
+
+def standard_error(counts: Counts) -> float:
+    """Standard error of `pass_at_1`, clustered by problem: samples of one problem are not independent, problems are.
+
+    With equal weights that is the standard deviation of the problems' shares over the root of their number (Miller, "Adding error
+    bars to evals", 2024; with the N-1 of a small sample). One problem tells nothing of the spread: the bound 0.5 is given then.
+    """
+    if len(counts) == 1:
+        return 0.5
+    mean = pass_at_1(counts)
+    squares = math.fsum((c / n - mean) ** 2 for n, c in counts)
+    return math.sqrt(squares / (len(counts) * (len(counts) - 1)))
+
+
+def pass_at_k(counts: Counts, k: int) -> float:
+    """Mean over problems of the unbiased estimate 1 - C(n-c, k) / C(n, k) (Chen et al., 2021, section 2.1).
+
+    A problem of fewer than k samples counts with all it has.
+    """
+    return math.fsum(1 - math.comb(n - c, min(k, n)) / math.comb(n, min(k, n)) for n, c in counts) / len(counts)
+
+
+def majority_right(samples: Sequence[Response]) -> float:
+    """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer."""
+    right = {canonical(sample.extracted) for sample in samples if sample.verified and sample.extracted is not None}
+    return math.fsum(share for answer, share in majority([sample.extracted for sample in samples]).items() if answer in right)
+
+
+def share(flags: Sequence[bool]) -> float:
+    """The part of `flags` that is true."""
+    return sum(flags) / len(flags)
+
+
+def keyword_rates(texts: Sequence[str], keywords: Sequence[str]) -> dict[str, float]:
+    """Share of texts that hold each keyword as a word of its own, whatever its case."""
+    patterns = {word: re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE) for word in keywords}
+    return {word: share([bool(pattern.search(text)) for text in texts]) for word, pattern in patterns.items()}

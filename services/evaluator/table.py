@@ -1,0 +1,48 @@
+"""The report as a Markdown table."""
+
+from shared.contracts.report import ModelScore, RunReport
+
+
+def markdown(report: RunReport) -> str:
+    """A heading, a row per model, and what must be known to read it (conditions, missing and ungraded samples)."""
+    samples = max(score.conditions.samples for score in report.models.values())
+    keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
+    header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
+    rows = [header + [f"“{word}”" for word in keywords], ["---"] + ["---:"] * (len(header) + len(keywords) - 1)]
+    rows += [_row(name, score, keywords) for name, score in report.models.items()]
+    lines = [f"# {report.benchmark}", "", *("| " + " | ".join(row) + " |" for row in rows), "", *_notes(report)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, score: ModelScore, keywords: list[str]) -> list[str]:
+    accuracy = f"{100 * score.pass_at_1:.1f} ± {100 * score.stderr:.1f}"
+    shares = [score.truncated, score.unanswered, *(score.keywords.get(word, 0.0) for word in keywords)]
+    return [
+        name,
+        accuracy,
+        f"{100 * score.pass_at_k:.1f}",
+        f"{100 * score.maj_at_k:.1f}",
+        f"{score.avg_tokens:.0f}",
+        *(f"{100 * value:.1f}%" for value in shares),
+    ]
+
+
+def _notes(report: RunReport) -> list[str]:
+    """Bullets below the table."""
+    notes = ["Percentages; ± is one standard error, clustered by problem."]
+    for conditions in dict.fromkeys(score.conditions for score in report.models.values()):
+        who = [name for name, score in report.models.items() if score.conditions == conditions]
+        about = "" if report.comparable else f"{', '.join(who)}: "
+        notes.append(
+            f"{about}{conditions.problem_count} problems × {conditions.samples} samples, temperature {conditions.temperature:g}, "
+            f"top_p {conditions.top_p:g}, at most {conditions.max_tokens} tokens, prompt {conditions.prompt}, "
+            f"seed {conditions.seed}, engine {conditions.engine}."
+        )
+    if not report.comparable:
+        notes.append("**Not comparable:** the models were measured under different conditions.")
+    if report.samples_missing:
+        notes.append(f"**{report.samples_missing} samples are missing** (their items died) and in no figure.")
+    for name, score in report.models.items():
+        if score.ungraded:
+            notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
+    return [f"- {note}" for note in notes]
