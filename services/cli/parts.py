@@ -31,10 +31,14 @@ def common_env(folder: Folder, valkey_port: int) -> dict[str, str]:
 def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: int) -> list[Part]:
     """Every process of `longthought up`."""
 
+    url = f"http://127.0.0.1:{port}"
+
     def worker(name: str, services: str, slots: int) -> Part:
         command = python("shared.work.worker", "--services", services, "--slots", str(slots))
-        # longer than others: it gives its leases back, a training checkpoints, an engine ends
-        return Part(name, command, wave=WORKERS, grace=45)
+        # a longer grace than others': it gives its leases back, a training checkpoints, an engine ends
+        part = Part(name, command, wave=WORKERS, grace=45)
+        part.ready = lambda: serves(url, key, part.pid)
+        return part
 
     return [
         Part(
@@ -42,17 +46,19 @@ def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: in
             valkey_command(valkey_port, folder.path / "valkey"),
             folder=folder.path / "valkey",
             ready=lambda: pings(valkey_port),
+            gate=True,
             wave=VALKEY,
         ),
         Part(
             "gateway",
             python("services.gateway.main", "--host", "127.0.0.1", "--port", str(port)),
             env={"LONGTHOUGHT_BOOTSTRAP_API_KEY": key},
-            ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+            ready=lambda: answers(f"{url}/readyz?of=ledger&of=broker"),
+            gate=True,
             wave=GATEWAY,
             grace=10,
         ),
-        Part("conductor", python("services.conductor.main"), wave=CONDUCTOR),
+        Part("conductor", python("services.conductor.main"), ready=lambda: answers(f"{url}/readyz"), wave=CONDUCTOR),
         worker("engine-worker", "searcher,evaluator,distiller", 64),
         worker("compiler", "compiler", 4),
         worker("trainer", "trainer", 1),
@@ -99,6 +105,16 @@ async def pings(port: int) -> bool:
         return False
     finally:
         writer.close()
+
+
+async def serves(url: str, key: str, pid: int | None) -> bool:
+    """Whether the worker with this pid has told the ledger that it works (its name is HOST-PID-RANDOM)."""
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            response = await client.get(f"{url}/v1/workers", headers={"Authorization": f"Bearer {key}"})
+            return any(worker["name"].split("-")[-2] == str(pid) for worker in response.raise_for_status().json()["workers"])
+    except httpx.HTTPError:
+        return False
 
 
 async def answers(url: str) -> bool:

@@ -33,7 +33,9 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict)
     """Added to the common environment."""
     ready: Callable[[], Awaitable[bool]] | None = None
-    """Whether it answers. The parts after it start only then."""
+    """Whether it answers."""
+    gate: bool = False
+    """The parts after it start only when it is ready."""
     folder: Path | None = None
     """Made anew before every start: it may have been deleted meanwhile."""
     wave: int = 0
@@ -83,14 +85,15 @@ class Supervisor:
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Starts all parts, each after those before it are ready; returns when all are. Never gives up: cancel it to do so."""
+        """Starts all parts in order, and returns when all are ready. Never gives up: cancel it to do so."""
         self._logs.mkdir(parents=True, exist_ok=True)
         self._keepers.append(asyncio.create_task(self._keep_watchdog()))
         for part in self.parts:
             rotate(self._log(part))
             self._keepers.append(asyncio.create_task(self._keep(part)))
-            while not (part.running and (part.ready is None or await part.ready())):
-                await asyncio.sleep(0.1)
+            if part.gate:
+                await _ready(part)
+        await asyncio.gather(*(_ready(part) for part in self.parts))
 
     async def stop(self) -> None:
         """SIGTERM wave by wave, SIGKILL for what outlasts its grace, then whatever else carries the mark."""
@@ -176,6 +179,11 @@ class Supervisor:
                 self._told(part, f"did not stop within {part.grace:g} s: killed")
         _signal_group(part, signal.SIGKILL)
         part.last_exit = await process.wait()
+
+
+async def _ready(part: Part) -> None:
+    while not (part.running and (part.ready is None or await part.ready())):
+        await asyncio.sleep(0.1)
 
 
 def _signal_group(part: Part, number: signal.Signals, leader_only: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Recipes as people write them: what is wrong, with the file and line or the `--set` that it comes from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -55,7 +56,7 @@ def complaint(path: Path, *changes: str) -> str:
     ],
 )
 def test_a_change_is_applied(tmp_path: Path, change: str, place: tuple[str | int, ...], value: object) -> None:
-    here = RecipeFile(written(tmp_path), [change]).body
+    here: Any = RecipeFile(written(tmp_path), [change]).body
     for key in place:
         here = here[key]
     assert here == value

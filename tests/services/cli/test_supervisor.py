@@ -68,7 +68,8 @@ def supervise(parts: list[Part], folder: Path, mark: str, told: list[str] | None
 
 
 async def test_a_part_that_dies_is_started_again_in_its_folder_and_its_children_are_ended(tmp_path: Path, mark: str) -> None:
-    log, told = tmp_path / "logs" / "busy.log", []
+    log = tmp_path / "logs" / "busy.log"
+    told: list[str] = []
     folder = tmp_path / "data"
     part = Part("busy", command(WITH_CHILDREN), ready=says(log, "children"), folder=folder)
     supervisor = supervise([part], tmp_path / "logs", mark, told)
@@ -91,7 +92,7 @@ async def test_a_part_that_dies_is_started_again_in_its_folder_and_its_children_
 async def test_parts_start_in_order_and_stop_in_waves(tmp_path: Path, mark: str) -> None:
     words, logs = tmp_path / "words", tmp_path / "logs"
     parts = [
-        Part(name, command(LAST_WORDS, str(words), name), ready=says(logs / f"{name}.log", "listening"), wave=wave)
+        Part(name, command(LAST_WORDS, str(words), name), ready=says(logs / f"{name}.log", "listening"), gate=True, wave=wave)
         for name, wave in (("database", 2), ("server", 1), ("worker", 0))
     ]
     supervisor = supervise(parts, logs, mark)

@@ -1,0 +1,178 @@
+"""Commands on what came of a run: the report, and everything as files."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.connect import gateway, stop
+from services.cli.runs import JsonOption, RunArgument
+from services.cli.terminal import FAILED, REFUSED, err, out, say
+from shared.client import Client
+
+
+def report(run_id: RunArgument, as_json: JsonOption = False) -> None:
+    """Show a run's figures: models compared, datasets counted, the plot's place."""
+    with gateway() as client:
+        found = client.report(run_id)
+        if as_json:
+            print(json.dumps(found))
+            return
+        if not found["models"] and not found["datasets"]:
+            state = client.run(run_id)["state"]
+            stop(f"Nothing to report of {run_id} yet: it is {state}, and no evaluation or dataset of it is done.", FAILED)
+    out.print(picture(run_id, found))
+
+
+def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
+    """The whole report, drawn."""
+    parts: list[RenderableType] = [""]
+    if found["models"]:
+        parts += [models_table(run_id, found["models"]), *notes(found), ""]
+    for stage, dataset in found["datasets"].items():
+        parts += [dataset_lines(stage, dataset), ""]
+    for plot in found["plots"]:
+        parts.append(Text.assemble(("Plot  ", "bold"), local(plot["uri"])))
+    return Group(*parts)
+
+
+def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
+    """A row a model; the best pass@1 in green."""
+    k = max(score["conditions"]["samples"] for score in models.values())
+    best = max(score["pass_at_1"] for score in models.values())
+    table = Table(title=run_id, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    for title in ("pass@1", f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, score in models.items():
+        accuracy = f"{100 * score['pass_at_1']:.1f}% ± {100 * score['stderr']:.1f}"
+        table.add_row(
+            name,
+            Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
+            f"{100 * score['pass_at_k']:.1f}%",
+            f"{100 * score['maj_at_k']:.1f}%",
+            f"{score['avg_tokens']:.0f}",
+            str(score["n"]),
+        )
+    return table
+
+
+def notes(found: Mapping[str, Any]) -> list[Text]:
+    """What must be known to read the table."""
+    lines = []
+    for stage, benchmark in found["benchmarks"].items():
+        scores = [score for score in found["models"].values() if score["conditions"]["problems"] == benchmark["benchmark"]]
+        if scores and benchmark["comparable"]:
+            c = scores[0]["conditions"]
+            lines.append(
+                f"{stage}: {c['problem_count']} problems of {c['problems']}, {c['samples']} samples each, temperature "
+                f"{c['temperature']:g}, at most {c['max_tokens']} tokens, {c['engine']}; ± one standard error"
+            )
+        if not benchmark["comparable"]:
+            lines.append(f"{stage}: not comparable: the models were measured under different conditions")
+        if benchmark.get("samples_missing"):
+            lines.append(f"{stage}: {benchmark['samples_missing']} samples are missing (their items died), and in no figure")
+    lines += [
+        f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
+    ]
+    return [Text(f"  {line}", style="dim") for line in lines]
+
+
+def dataset_lines(stage: str, dataset: Mapping[str, Any]) -> RenderableType:
+    """A dataset's counts, a few figures of its thoughts, and why the rest was passed over."""
+    counts = "  ".join(f"{count:,} {name}" for name, count in dataset["counts"].items())
+    lines: list[RenderableType] = [Text.assemble(("Dataset  ", "bold"), f"{stage}: {counts or 'empty'}")]
+    table = Table.grid(padding=(0, 2))
+    for name, figures in dataset["statistics"].items():
+        chosen = (
+            ("tokens", "tokens"),
+            ("lines", "lines"),
+            ("words a line", "words a line"),
+            ("wrong steps", "wrong steps"),
+            ("reflections", "reflections"),
+            ("share without wrong turn", "without a wrong turn"),
+        )
+        shown = [
+            f"{100 * figures[key]:.0f}% {words}" if key.startswith("share") else f"{figures[key]:.1f} {words}"
+            for key, words in chosen
+            if key in figures
+        ]
+        table.add_row(Text(name, style="cyan"), "  ".join(shown))
+    for reason, count in dataset["skipped"].items():
+        table.add_row(Text("passed over", style="dim"), Text(f"{count:,}: {reason}", style="dim"))
+    if dataset["uri"]:
+        table.add_row(Text("files", style="dim"), Text(local(dataset["uri"]), style="dim"))
+    lines.append(Padding(table, (0, 0, 0, 2)))
+    return Group(*lines)
+
+
+def local(uri: str) -> str:
+    """A file's path as one would type it here: below the working folder, relative to it."""
+    path = Path(uri.removeprefix("file://"))
+    if "://" in uri and not uri.startswith("file://"):
+        return uri
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def export(
+    run_id: RunArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if missing.")],
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="The trained models, too (large).")] = False,
+) -> None:
+    """Write a run's datasets, report, plots and records as files."""
+    if folder.exists() and not folder.is_dir():
+        stop(f"{folder}: is a file, not a folder", REFUSED)
+    with gateway() as client, err.status("Exporting ...") as shown:
+        client.run(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        found = client.report(run_id)
+        for name, body in (("report", found), ("recipe", client.recipe(run_id)), ("status", client.run(run_id))):
+            (folder / f"{name}.json").write_text(json.dumps(body, indent=2) + "\n")
+        for plot in found["plots"]:
+            if plot["file"]:
+                client.download_file(run_id, plot["file"], folder / "plots" / f"{plot['stage']}.png")
+        for stage, dataset in found["datasets"].items():
+            if dataset["uri"]:
+                shown.update(f"Exporting dataset {stage} ...")
+                client.download_dataset(run_id, stage, folder / "datasets" / stage)
+        shown.update("Exporting records ...")
+        counts = write_records(client, run_id, folder / "records")
+        if checkpoints:
+            export_checkpoints(client, run_id, found["checkpoints"], folder / "checkpoints")
+    about = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    say(f"{folder}: report, {len(found['plots'])} plots, {len(found['datasets'])} datasets, records: {about or 'none'}")
+
+
+def write_records(client: Client, run_id: str, folder: Path) -> dict[str, int]:
+    """All records as `STAGE/KIND.jsonl`, one body a line; returns their number by `STAGE/KIND`."""
+    files: dict[str, IO[str]] = {}
+    counts: dict[str, int] = {}
+    try:
+        for record in client.records(run_id):
+            name = f"{record['stage']}/{record['kind']}"
+            if name not in files:
+                path = folder / f"{name}.jsonl"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files[name] = path.open("w")
+            files[name].write(json.dumps(record["body"], ensure_ascii=False) + "\n")
+            counts[name] = counts.get(name, 0) + 1
+    finally:
+        for file in files.values():
+            file.close()
+    return counts
+
+
+def export_checkpoints(client: Client, run_id: str, checkpoints: Mapping[str, Any], folder: Path) -> None:
+    """The files of the run's trained models, by stage."""
+    for file in client.files(run_id):
+        for stage, checkpoint in checkpoints.items():
+            _, _, inside = checkpoint["uri"].partition(f"/{run_id}/")
+            if inside and file["file"].startswith(f"{inside}/"):
+                client.download_file(run_id, file["file"], folder / stage / file["file"].removeprefix(f"{inside}/"))

@@ -1,0 +1,152 @@
+"""Commands on runs: start one, list them, see how one stands, pause, resume, cancel."""
+
+import json
+import time
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.board import Board, clock, state_text
+from services.cli.connect import gateway, stop
+from services.cli.recipe_file import BadRecipe, RecipeFile
+from services.cli.terminal import DONE, FAILED, INTERRUPTED, REFUSED, out, say
+from services.cli.watch import Status, wait_for_preflight, watch
+from shared.client import ApiError, Client
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `longthought run` prints it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for scripts.")]
+
+STAGE = ("state", "total", "done", "dead", "running", "queued")
+"""What `status --json` tells of a stage: scripts rely on it."""
+EXIT = {"done": DONE, "failed": FAILED, "cancelled": FAILED, "rejected": REFUSED}
+SHOWN_ERRORS = 5
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="What to do: models, problems, stages.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe, as stages.search.width=3. Repeatable."),
+    ] = None,
+    watch_it: Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")] = False,
+) -> None:
+    """Start a run. Prints its id, and waits until its models proved to be there."""
+    try:
+        file = RecipeFile(recipe, changes or [])
+    except BadRecipe as error:
+        stop(str(error), REFUSED)
+    with gateway() as client:
+        run_id = post(client, file)
+        print(run_id, flush=True)
+        try:
+            status = wait_for_preflight(client, run_id)
+            if status["state"] == "rejected":
+                stop(rejection(file, status), REFUSED)
+            if watch_it:
+                status = watch(client, run_id)
+        except KeyboardInterrupt:
+            say(f"\nThe run goes on. See it with `longthought status {run_id}`, end it with `longthought cancel {run_id}`.")
+            raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(finish(client, status))
+
+
+def post(client: Client, file: RecipeFile) -> str:
+    """Posts a recipe; a refused one ends the command, each fault named with its line."""
+    try:
+        return client.post_run(file.body, idempotency_key=uuid.uuid4().hex)
+    except ApiError as error:
+        if not error.errors:
+            raise
+        lines = (f"{file.source(fault.get('place', ''))}: {place_and_message(fault)}" for fault in error.errors)
+        stop("\n".join(lines), REFUSED)
+
+
+def place_and_message(fault: dict[str, Any]) -> str:
+    """`stages.search.width: must be at least 2 (got 1)`."""
+    return f"{fault['place']}: {fault['message']}" if fault.get("place") else str(fault["message"])
+
+
+def rejection(file: RecipeFile, status: Status) -> str:
+    """Why a run was rejected, with the line of the model that was not there."""
+    reason = status["reason"] or "rejected"
+    place = reason.partition(": ")[0]
+    source = file.source(place) if " " not in place else str(file.path)
+    return f"{source}: {reason}"
+
+
+def finish(client: Client, status: Status) -> int:
+    """Says how a run ended, with the errors of dead items; returns the exit code. A run that goes on is no matter: 0."""
+    state, run_id = status["state"], status["id"]
+    if state not in EXIT:
+        say(f"Running. Watch it with `longthought status {run_id}`.")
+        return DONE
+    took = clock(status["created_at"], status["ended_at"], time.time())
+    say(f"{run_id}: {state} after {took}.", error=EXIT[state] != DONE)
+    if status["reason"] and state != "cancelled":
+        say(status["reason"], error=True)
+    show_dead(client, status)
+    if state == "done":
+        say(f"See `longthought report {run_id}`.")
+    return EXIT[state]
+
+
+def show_dead(client: Client, status: Status) -> None:
+    """The errors of the first dead items, on stderr."""
+    dead = sum(stage["dead"] for stage in status["stages"].values())
+    if not dead:
+        return
+    for item, _ in zip(client.items(status["id"], state="dead"), range(SHOWN_ERRORS), strict=False):
+        say(f"dead: {item['stage']}/{item['key']}: {item['error']}", error=True)
+    if dead > SHOWN_ERRORS:
+        say(f"... and {dead - SHOWN_ERRORS} more dead items", error=True)
+
+
+def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: JsonOption = False) -> None:
+    """List runs, newest first."""
+    with gateway() as client:
+        found = [row for row, _ in zip(client.runs(), range(limit), strict=False)]
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("run", "state", "started", "took", ""):
+        table.add_column(title, overflow="fold" if not title else "ellipsis", no_wrap=bool(title))
+    for row in found:
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created_at"]))
+        took = clock(row["created_at"], row["ended_at"], time.time())
+        table.add_row(row["id"], state_text(row["state"]), started, took, Text(row["reason"] or "", style="dim"))
+    out.print(table if found else "No runs yet: `longthought run recipes/quickstart.yaml --watch` starts one.")
+
+
+def status(run_id: RunArgument, as_json: JsonOption = False) -> None:
+    """Show how a run stands."""
+    with gateway() as client:
+        found = client.run(run_id)
+        if as_json:
+            stages = {name: {key: stage[key] for key in STAGE} for name, stage in found["stages"].items()}
+            print(json.dumps({"id": found["id"], "state": found["state"], "stages": stages, "usage": found["usage"]}))
+            return
+        out.print(Board(found))
+        show_dead(client, found)
+
+
+def cancel(run_id: RunArgument) -> None:
+    """End a run; what it has done stays."""
+    with gateway() as client:
+        say(f"{run_id}: {client.cancel(run_id)['state']}")
+
+
+def pause(run_id: RunArgument) -> None:
+    """Take a run's work back from the workers, at no loss."""
+    with gateway() as client:
+        say(f"{run_id}: {client.pause(run_id)['state']}")
+
+
+def resume(run_id: RunArgument) -> None:
+    """Let a paused run go on."""
+    with gateway() as client:
+        say(f"{run_id}: {client.resume(run_id)['state']}")
