@@ -7,7 +7,7 @@ import logging
 import resource
 
 MEMORY_BYTES = 4 * 1024**3
-CPU_SECONDS = 60
+CPU_SECONDS = 10
 """What one comparison may burn at most, should the process that watches it be gone."""
 
 

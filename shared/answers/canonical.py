@@ -10,6 +10,10 @@ from fractions import Fraction
 MAX_DIGITS = 400
 """Longer numbers stay text: no answer needs them, and powers of ten are cheap to write and dear to compute."""
 
+MAX_LENGTH = 1000
+"""Longer answers are only freed of needless white space."""
+MAX_PASSES = 50
+
 _DECIMAL = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)"
 _NUMBER = re.compile(
     rf"""(?P<sign>[-+]?)\s*[$€£]?\s*(?P<sign2>[-+]?)\s*
@@ -20,7 +24,7 @@ _NUMBER = re.compile(
         )(?P<rest>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_UNIT = re.compile(r"(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z'./-]+)*\s*(?:\^\s*\{?[23]\}?|[²³])?")
+_UNIT = re.compile(r"(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z]+)*[ .]*(?:\^\s*\{?[23]\}?|[²³])?")
 _SHORT_UNITS = frozenset(
     [
         *("cm", "mm", "km", "dm", "kg", "mg", "ml", "mL", "cc", "ft", "in", "yd", "mi", "oz", "lb", "lbs"),
@@ -65,6 +69,19 @@ def canonical(answer: str) -> str:
     publishers grade it), degrees and units; `(B)` becomes `B`; lists, tuples and intervals become their canonical parts; words are
     casefolded; all else is LaTeX in one spelling without needless spaces.
     """
+    if len(answer) > MAX_LENGTH:
+        return " ".join(answer.split())
+    text = answer
+    for _ in range(MAX_PASSES):  # one pass may lay bare what the next one reads: `B~:` is `B:` is `B`
+        form = _form(text)
+        if form == text:
+            break
+        text = form
+    return text
+
+
+def _form(answer: str) -> str:
+    """One pass of `canonical`."""
     text = _respell(answer)
     if choice := _CHOICE.fullmatch(text):
         return choice[1] or choice[2]
@@ -79,7 +96,7 @@ def canonical(answer: str) -> str:
         if len(inner) == 1 and (opening, closing) == ("(", ")") and (number := number_in(inner[0])) is not None:
             return str(number)
         if len(inner) > 1 and all(inner):
-            return opening + ",".join(canonical(part) for part in inner) + closing
+            return opening + ",".join(_form(part) for part in inner) + closing
     if _WORDS.fullmatch(text):
         return text.casefold()
     return _squeeze(text)

@@ -14,12 +14,14 @@ _PHRASE = re.compile(  # the value is only looked at, so that a line may state a
         [*_]{0,2}\s*
         (?: is[*_]{0,2}[ ]?:? | [:=] | (?:must|should|will|would|has[ ]to)[ ]be:? )
         [*_]{0,2}[ \t]*
-        (?=(?P<value>[^\n]*))""",
+        (?=(?P<value>[^\n]{0,1000}))""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NEXT_LINE = re.compile(r"\s*(?P<value>[^\n]*)")
 _MATH = re.compile(r"\$\$(?P<a>[^$]+)\$\$|\$(?P<b>[^$]+)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b")
+MAX_BOXES = 100
+"""So many boxes from the end are looked at: a model caught in a loop opens thousands and closes none."""
 _COMMENTS = frozenset(
     ("correct", "right", "wrong", "incorrect", "not", "found", "obtained", "therefore", "that", "what", "clear", "still", "also")
 )
@@ -35,15 +37,14 @@ def final_answer(text: str) -> str | None:
     boxed = _last_box(text)
     if boxed is not None:
         return boxed
-    stated = [(match.start(), _trim(match["value"])) for match in _HASHES.finditer(text)]
-    stated += [(match.start(), _sentence(match, text)) for match in _PHRASE.finditer(text)]
-    answers = [(place, value) for place, value in stated if value]
-    return max(answers)[1] if answers else None
+    stated = sorted([*_HASHES.finditer(text), *_PHRASE.finditer(text)], key=lambda match: match.start(), reverse=True)
+    values = (_trim(match["value"]) if match.re is _HASHES else _sentence(match, text) for match in stated)
+    return next((value for value in values if value), None)
 
 
 def _last_box(text: str) -> str | None:
     """Content of the last box that is closed and not empty."""
-    for match in reversed(list(_BOX.finditer(text))):
+    for match in reversed(list(_BOX.finditer(text))[-MAX_BOXES:]):
         rest = text[match.end() :]
         content = _braced(rest) if rest.startswith("{") else _bare(rest)
         if content and (trimmed := _trim(content)):

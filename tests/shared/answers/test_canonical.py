@@ -1,0 +1,112 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.answers.canonical import canonical, is_number, number_in
+from shared.answers.vote import majority
+
+EQUAL = {
+    "1/2": ["0.5", ".5", "1/2", r"\frac12", r"\frac{1}{2}", r"\dfrac{1}{2}", r"\tfrac 1 2", r"\frac{-1}{-2}", "2/4", "+0.50"],
+    "72": ["72", "72.", "72.0", "$72", "$72$", r"\$72", "$72.00", "72 apples", "72 cm^2", "x = 72"],
+    "73": ["73", "73 %", r"73\%", r"73^\circ", r"73^{\circ}", "73°", "73 degrees"],
+    "-5": ["-5", "- 5", "−5", "-$5", "$-5", r"\left(-5\right)", "-5.0"],
+    "10080": ["10080", "10,080", r"10,\!080", r"10\,080", "10{,}080", "10,080 meters", "10080.00"],
+    "9/5": [r"1\frac{4}{5}", "1 4/5", "1.8", r"\frac 95"],
+    "270/7": [r"\frac{270}7\text{ degrees}", "270/7"],
+    "864": [r"864 \mbox{ inches}^2", "864 square inches"],
+    "120000": ["120000", "1.2e5", r"1.2 \times 10^5", r"1.2 \cdot 10^{5}", "120 thousand"],
+    "0": ["0", "-0", "0.00", "0/7"],
+    "60": ["60 miles per hour", "60 mph", "60mph"],
+    "24": ["2 dozen eggs", "24"],
+    "B": ["B", "(B)", "B.", r"\text{(B)}", r"\textbf{(B)}"],
+    "evelyn": ["Evelyn", r"\text{Evelyn}", "evelyn."],
+    "(3,4]": ["(3,4]", "(3, 4]", r"\left( 3, 4 \right]"],
+    "(3/2,-13)": [r"\left( \frac{3}{2}, -13 \right)", "(1.5, -13)"],
+    "1,2": ["1,2", "1, 2"],
+    r"3\sqrt{13}": [r"3\sqrt{13}", r"3 \sqrt{13}", r"3\sqrt{ 13}".replace("{ ", "{")],
+    r"\pi r^2": [r"\pi r^2", r"\pi r^{2}", r"\pi  r ^2"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "spellings"), EQUAL.items())
+def test_spellings_of_one_answer_have_one_form(form: str, spellings: list[str]) -> None:
+    assert {spelling: canonical(spelling) for spelling in spellings} == dict.fromkeys(spellings, form)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("12", "-12"), ("1,2", "12"), ("1 2", "12"), ("3", r"3\pi"), ("3", "3x"), ("6", "6xy"), ("6", "6abc"), ("6", "6 abc"),
+        ("72", "72 apples and 3 pears"), ("5", "5 hours 30 minutes"), ("5", "5 if n is even"), ("12", "12 pi"), ("3", "3 million"),
+        ("204", "204_5"), ("2", "2^3"), ("5", "5!"), ("1/2", "12"), ("(1,2)", "[1,2]"), ("(1,2)", "(1,2]"), ("(1,234)", "1234"),
+        ("B", "C"), ("y=-2x", "y=2x"), ("0.3333", "1/3"), ("5/0", "5"), ("x=5", "x=6"), ("10^2", "102"),
+    ],
+)  # fmt: skip
+def test_different_answers_have_different_forms(one: str, other: str) -> None:
+    assert canonical(one) != canonical(other)
+
+
+@given(st.text(max_size=40) | st.text(st.sampled_from("0123456789.,/-+$%\\{}()[]^_ abxyfracsqrtpi="), max_size=30))
+def test_a_form_is_its_own_form(text: str) -> None:
+    assert canonical(canonical(text)) == canonical(text)
+
+
+@given(st.fractions(max_denominator=10**6))
+def test_rationals_are_exact_however_they_are_written(value: Fraction) -> None:
+    latex = rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+    assert canonical(f"{value.numerator}/{value.denominator}") == canonical(latex) == str(value)
+    assert is_number(canonical(latex))
+
+
+@given(st.integers(-(10**15), 10**15), st.integers(0, 9999))
+def test_decimals_and_thousands(whole: int, decimals: int) -> None:
+    value = Fraction(f"{whole}.{decimals:04}")
+    assert number_in(f"{whole}.{decimals:04}") == number_in(f"{whole:,}.{decimals:04} apples") == value
+
+
+def test_huge_numbers_stay_text() -> None:
+    assert number_in("1e999999999") is None
+    assert canonical("9" * 5000) == "9" * 5000
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 a" + "/" * 300 + "!",
+        "(" * 990,
+        "(1,(" * 200 + "2" + "))" * 200,
+        " " * 100_000,
+        "1," * 499,
+        "5 " + "a-" * 400 + "1",
+        "\\frac" * 150,
+    ],
+)
+def test_a_text_from_a_model_caught_in_a_loop_takes_no_time(text: str) -> None:
+    canonical(text)
+
+
+@pytest.mark.parametrize(
+    ("answers", "winners"),
+    [
+        ([], {}),
+        ([None, None], {}),
+        (["72"], {"72": 1.0}),
+        (["0.5", "1/2", "3", r"\frac12", None], {"1/2": 1.0}),
+        (["1", "2"], {"1": 0.5, "2": 0.5}),
+        (["1", "2", "3", "3.0", "2.0", None, None, None], {"2": 0.5, "3": 0.5}),
+    ],
+)
+def test_majority(answers: list[str | None], winners: dict[str, float]) -> None:
+    assert majority(answers) == winners
+
+
+@given(st.lists(st.none() | st.sampled_from(["1", "2", "0.5", "1/2", "x"]), max_size=12), st.randoms())
+def test_a_vote_knows_no_order_and_shares_sum_to_one(answers: list[str | None], random) -> None:  # type: ignore[no-untyped-def]
+    shares = majority(answers)
+    mixed = answers.copy()
+    random.shuffle(mixed)
+    assert majority(mixed) == shares
+    assert sum(shares.values()) == pytest.approx(1.0 if any(answer is not None for answer in answers) else 0.0)

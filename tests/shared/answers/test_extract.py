@@ -1,0 +1,80 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.answers.extract import final_answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        # sentences
+        ("Step 2: 80 - 8 = 72\nThe answer is 72.", "72"),
+        ("The answer is $72.", "$72"),
+        ("The answer is $72$.", "72"),
+        ("the answer is: 3.5 apples. Yes.", "3.5 apples"),
+        ("Answer: 72", "72"),
+        ("**Answer:** 72", "72"),
+        ("**Final answer: 72**", "72"),
+        ("The final answer is **B**", "B"),
+        ("The answer is (B).", "(B)"),
+        ("The answer is -3.", "-3"),
+        ("The answer is .5.", ".5"),
+        (r"The answer is \(x^2\), as asked.", "x^2"),
+        (r"The final answer is $\frac{1}{2}$ because the rest cancels", r"\frac{1}{2}"),
+        ("The answer is 72. I hope it is correct.", "72"),
+        ("The answer is 1, 2, and 3.", "1, 2, and 3"),
+        ("The answer is $72 and $50.", "$72 and $50"),
+        ("The answer is:\n\n72", "72"),
+        ("The answer is\n$$72$$", "72"),
+        ("Answer: The answer is 72.", "72"),
+        ("So the answer to the question is 9.", "9"),
+        ("answer = 12", "12"),
+        # the last statement counts
+        ("The answer is 5. Wait, the answer is 6.", "6"),
+        ("The answer is 5.\nWait, let me check that.\nThe answer is 6.", "6"),
+        ("The answer is 6. 27 - 21 = 6: yes, so the answer is right.", "6"),
+        ("#### 5\nThe answer is 6.", "6"),
+        # GSM8K
+        ("She has 18 eggs.\n#### 18", "18"),
+        ("#### $1,000\n", "$1,000"),
+        ("#### -3", "-3"),
+        ("#### Step 2: the rest\n9 - 3 = 6", None),
+        # boxes
+        (r"Thus \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{5} and then \boxed{6}", "6"),
+        (r"\boxed{5} and, cut off, \boxed{6", "5"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{\text{(E)}}", r"\text{(E)}"),
+        (r"\boxed 5", "5"),
+        (r"\fbox{7}", "7"),
+        (r"The answer is $\boxed{7}$.", "7"),
+        (r"\boxed{}", None),
+        # nothing stated: the last number is no answer
+        ("There are 5 apples and 3 pears, 8 in all", None),
+        ("the answer, which is 4", None),
+        ("The answer is", None),
+        ("The answer is not 5.", None),
+        ("", None),
+    ],
+)
+def test_what_is_stated_is_found_and_nothing_else(text: str, answer: str | None) -> None:
+    assert final_answer(text) == answer
+
+
+@given(st.text(st.sampled_from("abc123{}\\$*_.# \nboxedansweris:"), max_size=80))
+def test_any_text_is_read(text: str) -> None:
+    found = final_answer(text)
+    assert found is None or (found == found.strip() and found)
+
+
+@given(st.integers(-(10**9), 10**9), st.text(st.characters(blacklist_characters="\\#"), max_size=60))
+def test_a_stated_integer_is_found_after_any_text(number: int, before: str) -> None:
+    assert final_answer(f"{before}\nThe answer is {number}.") == str(number)
+    assert final_answer(f"{before}\n\\boxed{{{number}}} follows") == str(number)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ["\\boxed{", "The answer is ", "answer: ", "**", "$", "answer" + " " * 50, "#### 5 "])
+def test_a_text_from_a_model_caught_in_a_loop_takes_no_time(piece: str) -> None:
+    final_answer(piece * (40_000 // len(piece)))
