@@ -24,11 +24,13 @@ SKIPPED = 40.0
 _BACK = (
     r"(?:go(?:ing)? back|back to|start(?:ing)? (?:over|again|afresh)|begin again|return(?:ing)? to|redo|undo|rewrite"
     r"|(?:that|this|it|step \d+),? (?:again|once more)|try again|more carefully|all was well|another way"
-    r"|different(?:ly| way| approach)|instead|from (?:step \d+|there|the (?:start|beginning))|re-?consider|re-?think|correct (?:that|this|step))"
+    r"|different(?:ly| way| approach)|instead"
+    r"|from (?:step \d+|there|the (?:start|beginning))|re-?consider|re-?think|correct (?:that|this|step))"
 )
 _BACKTRACK = re.compile(rf"\b{_BACK}\b", re.IGNORECASE)
 _DOUBT = re.compile(
-    r"\b(?:wait|hmm|hold on|wrong|mistake|error|slip|incorrect|no(?=[,.])|not|cannot|can't|doesn't|isn't|actually|should be)\b",
+    r"\b(?:wait|hmm|hold on|wrong|mistake|error|slip|incorrect|no(?=[,.])|not|cannot|can't|doesn't|isn't|actually|should be"
+    r"|I (?:wrote|said|had))\b",
     re.IGNORECASE,
 )
 _CHECK = re.compile(r"\b(?:check|verif|sure|confirm|test|correct|right|hold|again|backwards)", re.IGNORECASE)
@@ -78,7 +80,7 @@ def split(text: str) -> list[str]:
 def align(pieces: Sequence[Piece], sentences: Sequence[str]) -> list[int]:
     """For each sentence the number of the piece it stands for, never falling.
 
-    The best of all such alignments: the sum of likenesses, weighted by the sentences' lengths, less SKIPPED for each piece left out.
+    The best such alignment: the most likeness, weighted by the sentences' lengths, less SKIPPED for each piece left out.
     """
     skipped = [0.0]  # skipped[k]: what leaving out the first k pieces costs
     for piece in pieces:

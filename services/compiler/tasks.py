@@ -79,8 +79,11 @@ async def _refine_all(work: Work, compiled: Compiled) -> tuple[list[LongThought]
             await work.save(seq, body)
         return body
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(thought(seq, draft)) for seq, draft in enumerate(compiled.drafts)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(thought(seq, draft)) for seq, draft in enumerate(compiled.drafts)]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None  # as itself: whoever runs items tells an engine's death from a failure
     thoughts, refinement = [], Counter[str]()
     for body in (task.result() for task in tasks):
         made = LongThought.model_validate(body["thought"])

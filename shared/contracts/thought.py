@@ -59,7 +59,7 @@ class Trainable(Record):
         """The assistant's text, without leading or trailing white space."""
         raise NotImplementedError(type(self).__name__)
 
-    def messages(self, instruction: str) -> tuple[Message, Message]:
+    def messages(self, instruction: str) -> tuple[Message, ...]:
         """The chat of this sample. `instruction` is the rendered user turn (prompt `solve`)."""
         return Message(role="user", content=instruction), Message(role="assistant", content=self.completion)
 
@@ -131,11 +131,17 @@ class Example(Trainable):
     """An imported sample: a publisher's worked solution, or an existing chat."""
 
     text: str
+    chat: tuple[Message, ...] = ()
+    """The turns before the completion, where an existing chat was imported; empty: the rendered instruction is the one turn."""
 
     @property
     def completion(self) -> str:
         """The worked solution as the assistant's text."""
         return self.text.strip()
+
+    def messages(self, instruction: str) -> tuple[Message, ...]:
+        """An imported chat's own turns before the completion; without them, as any other sample's."""
+        return (*self.chat, Message(role="assistant", content=self.completion)) if self.chat else super().messages(instruction)
 
 
 class PreferencePair(Record):

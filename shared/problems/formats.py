@@ -1,4 +1,4 @@
-"""Publishers' rows into Problems: GSM8K, MATH, AIME as they are published, and rows of our own.
+"""Publishers' rows into Problems: GSM8K, MATH, AIME as they are published, chats, and rows of our own.
 
 A row is recognised by its fields. One without a final answer is refused: everything downstream is judged by it.
 """
@@ -46,10 +46,12 @@ def parse_row(row: dict[str, Any], line: int) -> Problem:
     given = {key: value for key, value in row.items() if value is not None and value != ""}
     if "problem" not in given and "Problem" in given:  # one publisher of AIME writes ID, Problem, Solution, Answer
         given = {key.lower(): value for key, value in given.items()}
-    if "problem" in given:
+    if "messages" in given:
+        fields = _chat(given, line)
+    elif "problem" in given:
         fields = _aime(given, line) if _is_aime(given) else _math(given, line)
     elif "question" not in given:
-        raise BadRow(line, f"no `question` and no `problem` (fields: {', '.join(sorted(row)) or 'none'})")
+        raise BadRow(line, f"no `question`, no `problem` and no `messages` (fields: {', '.join(sorted(row)) or 'none'})")
     elif "####" in str(given.get("answer", "")):
         fields = _gsm8k(given, line)
     else:
@@ -157,6 +159,38 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
         raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")
     source = row.get("source", "")
     return {**row, "id": str(row.get("id", _digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
+
+
+def _chat(row: dict[str, Any], line: int) -> dict[str, Any]:
+    r"""Existing training data: a chat that ends with the assistant's turn, which states the final answer where `answer` does not.
+
+    {"messages": [{"role": "user", "content": "What is 5 * 6?"}, {"role": "assistant", "content": "30.\nThe answer is 30."}]}
+
+    The question is the last user's turn, the solution what the assistant made of it; the whole chat is kept as JSON in
+    `metadata`, where an `import` stage with `format: messages` finds it.
+    """
+    turns = row["messages"]
+    if not isinstance(turns, list) or not all(_is_turn(turn) for turn in turns):
+        raise BadRow(line, "`messages` must be a list of turns, each with `role` (system, user, assistant) and `content` (text)")
+    if len(turns) < 2 or turns[-1]["role"] != "assistant" or turns[-2]["role"] != "user":
+        raise BadRow(line, "`messages` must end with a user's turn and the assistant's answer to it")
+    answer = str(row["answer"]).strip() if "answer" in row else final_answer(turns[-1]["content"])
+    if not answer:
+        raise BadRow(line, "no final answer: neither `answer` nor the assistant's last turn states one")
+    chat = json.dumps([{"role": turn["role"], "content": turn["content"]} for turn in turns], ensure_ascii=False)
+    source = str(row.get("source", "chat"))
+    return {
+        "id": str(row.get("id", _digest(source, chat))),
+        "question": turns[-2]["content"],
+        "answer": answer,
+        "solution": turns[-1]["content"],
+        "source": source,
+        "metadata": {**_rest(row, "messages", "answer", "id", "source"), "messages": chat},
+    }
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and turn.get("role") in ("system", "user", "assistant") and isinstance(turn.get("content"), str)
 
 
 def _is_aime(row: dict[str, Any]) -> bool:

@@ -31,7 +31,8 @@ async def test_a_faithful_rewrite_passes_and_leads_back_to_the_nodes():
     assert checked.findings == ()
     assert "".join(span.text for span in checked.spans) == GOOD
     assert [(span.role, span.node_id) for span in checked.spans] == [(piece.role, piece.node_id) for piece in DRAFT]
-    assert [span.text for span in checked.spans if span.role is Role.BACKTRACK] == ["so let me go back to step 1 and take it from there.\n"]
+    (back,) = (span.text for span in checked.spans if span.role is Role.BACKTRACK)
+    assert back == "so let me go back to step 1 and take it from there.\n"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ BAD = {
     "math without answer and box": (without(MATH, "answer", solution="It is clear."), "neither `answer` nor"),
     "math with an open box": (without(MATH, "answer", solution="It is $\\boxed{3"), "neither `answer` nor"),
     "math with an empty answer": (without(MATH, "solution", answer=""), "neither `answer` nor"),
-    "math without problem": (without(MATH, "problem"), "no `question` and no `problem`"),
+    "math without problem": (without(MATH, "problem"), "no `question`, no `problem` and no `messages`"),
     "aime with a fraction": (without(AIME, answer="1/2"), "integer from 0 to 999"),
     "aime out of range": (without(AIME, answer=1000), "integer from 0 to 999"),
     "aime without answer": (without(AIME, "answer", "solution"), "no final answer"),

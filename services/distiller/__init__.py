@@ -1,0 +1,1 @@
+"""The distiller: everything that asks a teacher, and what is imported instead of asked for."""

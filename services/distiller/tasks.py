@@ -1,0 +1,68 @@
+"""The distiller's work items: `import` reads existing data, `distill` asks a teacher."""
+
+from collections import Counter
+
+from services.distiller.sample import PROMPT, sample
+from services.distiller.solutions import Unusable, chat_of, worked_solution
+from shared import prompts
+from shared.contracts.problem import Problem
+from shared.contracts.recipe import DistillStage, ImportStage
+from shared.contracts.thought import Example, Response
+from shared.ledger.items import NewRecord, Result
+from shared.work.context import Work
+from shared.work.registry import Hopeless, handles
+
+
+@handles("import")
+async def import_examples(work: Work) -> Result:
+    """One `example` record for each problem that holds a sample; the others are counted by reason in the summary."""
+    stage: ImportStage = work.stage
+    records = []
+    passed_over: Counter[str] = Counter()
+    for problem in await work.problems():
+        try:
+            example = await _example(work, problem, stage.format)
+        except Unusable as reason:
+            passed_over[str(reason)] += 1
+        else:
+            records.append(NewRecord("example", problem.id, example.model_dump(mode="json")))
+    return Result(records, summary={"examples": len(records), "passed_over": dict(sorted(passed_over.items()))})
+
+
+async def _example(work: Work, problem: Problem, form: str) -> Example:
+    """The sample that a problem holds. Raises Unusable."""
+    if form == "messages":
+        *chat, last = chat_of(problem)
+        text = last.content
+    else:
+        chat, text = [], await worked_solution(problem)
+    return Example(
+        id=problem.id,
+        problem_id=problem.id,
+        question=problem.question,
+        answer=problem.answer,
+        origin=work.origin(),
+        text=text,
+        chat=tuple(chat),
+    )
+
+
+@handles("distill")
+async def distill(work: Work) -> Result:
+    """One `response` record for each sample of one problem, verified or not."""
+    stage: DistillStage = work.stage
+    problems = await work.problems()
+    if len(problems) != 1:
+        raise Hopeless(f"{work.lease.item_id}: a distill item holds one problem, this one {len(problems)}")
+    bought = [Response.model_validate(body) for round_ in await work.saved() for body in round_["responses"]]
+    teacher = await work.endpoint("teacher")
+    origin = work.origin(model=teacher.uri, prompt=prompts.version(PROMPT))
+    responses = await sample(problems[0], stage, teacher, origin, bought, work.save)
+    summary = {
+        "samples": len(responses),
+        "verified": sum(response.verified for response in responses),
+        "truncated": sum(response.finish_reason != "stop" for response in responses),
+        "ungraded": sum(response.grading_error is not None for response in responses),
+    }
+    records = [NewRecord("response", response.id, response.model_dump(mode="json")) for response in responses]
+    return Result(records, summary=summary)
