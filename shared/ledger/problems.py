@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.contracts.recipe import ProblemSource
@@ -18,6 +18,11 @@ from shared.ledger.tables import LIVE, problem_sets, problems, runs
 BATCH = 1000
 STALE_SECONDS = 30.0
 """A set that is not ready and shows no sign of life for so long was left by a process that died: its name is free."""
+
+_SETS: Select[Any] = select(problem_sets.c.name, problem_sets.c.count.label("size"), problem_sets.c.created_at).where(
+    problem_sets.c.ready
+)
+"""`count` would be a row's own method."""
 
 
 class SetExists(Exception):
@@ -118,15 +123,15 @@ def delete_set(ledger: Ledger, name: str) -> bool:
 
 
 def get_set(ledger: Ledger, name: str) -> Row[Any] | None:
-    """A ready set's row, or None."""
+    """A ready set's `name`, `size` and `created_at`, or None."""
     with ledger.read() as connection:
-        return connection.execute(select(problem_sets).where(problem_sets.c.name == name, problem_sets.c.ready)).one_or_none()
+        return connection.execute(_SETS.where(problem_sets.c.name == name)).one_or_none()
 
 
 def list_sets(ledger: Ledger) -> list[Row[Any]]:
-    """Ready sets by name."""
+    """Ready sets by name: `name`, `size`, `created_at`."""
     with ledger.read() as connection:
-        return list(connection.execute(select(problem_sets).where(problem_sets.c.ready).order_by(problem_sets.c.name)))
+        return list(connection.execute(_SETS.order_by(problem_sets.c.name)))
 
 
 def iterate_problems(ledger: Ledger, name: str, skip: int = 0, count: int | None = None) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,131 @@
+"""What came of a run: the report, datasets and files."""
+
+import mimetypes
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+from fsspec.core import url_to_fs
+from sqlalchemy import Row
+
+from services.gateway.dependencies import LedgerOf, RunOf
+from services.gateway.errors import NotFound
+from shared.artifacts import list_files, run_folder
+from shared.ledger.database import Ledger
+from shared.ledger.records import page_records
+
+router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
+
+CHUNK = 2**18
+
+
+@router.get("/report")
+def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
+    """The figures of all `evaluate` stages, the datasets and the checkpoints; empty as long as there are none.
+
+    `models`: a model's figures by its name; measured by several stages, by NAME@STAGE. `plots`: `file` is the path below `files/`.
+    """
+    reports = {row.stage: row.body for row in _all(ledger, run.id, "report")}
+    times = Counter(name for report in reports.values() for name in report["models"])
+    models = {
+        name if times[name] == 1 else f"{name}@{stage}": score
+        for stage, report in reports.items()
+        for name, score in report["models"].items()
+    }
+    plots = [
+        {"stage": stage, "uri": report["plot"], "file": _below(run.id, report["plot"])}
+        for stage, report in reports.items()
+        if report.get("plot")
+    ]
+    return {
+        "models": models,
+        "plots": plots,
+        "benchmarks": {
+            stage: {key: report[key] for key in report if key not in ("models", "origin")} for stage, report in reports.items()
+        },
+        "datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")},
+        "checkpoints": {row.stage: row.body for row in _all(ledger, run.id, "checkpoint")},
+    }
+
+
+@router.get("/datasets")
+def get_datasets(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
+    """What was exported, by stage: counts, statistics, and why the rest was passed over."""
+    return {"datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")}}
+
+
+@router.get("/datasets/{stage}", response_class=StreamingResponse)
+def download_dataset(ledger: LedgerOf, run: RunOf, stage: str) -> StreamingResponse:
+    """An exported dataset's folder as a .tar: Parquet, JSONL and the card."""
+    rows = [row for row in _all(ledger, run.id, "dataset") if row.stage == stage]
+    if not rows:
+        raise NotFound(f"run {run.id} has no dataset `{stage}` (yet)")
+    [row] = rows
+    if row.body["uri"] is None:
+        raise NotFound(f"dataset `{stage}` holds nothing; passed over: {row.body.get('skipped') or 'nothing'}")
+    headers = {"Content-Disposition": f'attachment; filename="{run.id}-{stage}.tar"'}
+    files = list(list_files(row.body["uri"]))
+    if not files:
+        raise NotFound(f"the files of dataset `{stage}` are gone from {row.body['uri']}")
+    return StreamingResponse(_tar(files, int(row.created_at)), media_type="application/x-tar", headers=headers)
+
+
+@router.get("/files")
+def get_files(run: RunOf) -> dict[str, Any]:
+    """All files of a run: exports, plots, checkpoints."""
+    return {"files": [{"file": path, "size": _size(url)} for path, url in list_files(run_folder(run.id))]}
+
+
+@router.get("/files/{file:path}", response_class=StreamingResponse)
+def get_file(run: RunOf, file: str) -> StreamingResponse:
+    """One file of a run."""
+    parts = PurePosixPath(file).parts
+    if not parts or ".." in parts or parts[0] == "/" or "\0" in file or "\\" in file:
+        raise NotFound(f"run {run.id} has no file `{file}`")
+    url = f"{run_folder(run.id)}/{'/'.join(parts)}"
+    fs, path = url_to_fs(url)
+    if not fs.isfile(path):
+        raise NotFound(f"run {run.id} has no file `{file}`")
+    kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    return StreamingResponse(_chunks(url), media_type=kind, headers={"Content-Length": str(_size(url))})
+
+
+def _all(ledger: Ledger, run_id: str, kind: str) -> Iterator[Row[Any]]:
+    """All records of a kind of which a run has few."""
+    after = 0
+    while page := page_records(ledger, run_id, kind=kind, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _below(run_id: str, url: str) -> str | None:
+    """A file's path below the run's folder; None if it lies elsewhere."""
+    folder = f"{run_folder(run_id)}/"
+    return url.removeprefix(folder) if url.startswith(folder) else None
+
+
+def _size(url: str) -> int:
+    fs, path = url_to_fs(url)
+    return int(fs.size(path))
+
+
+def _chunks(url: str) -> Iterator[bytes]:
+    with fsspec.open(url, "rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _tar(files: list[tuple[str, str]], mtime: int) -> Iterator[bytes]:
+    """A tar archive piece by piece: no copy of it lies anywhere."""
+    for path, url in files:
+        header = tarfile.TarInfo(path)
+        header.size, header.mtime, header.mode = _size(url), mtime, 0o644
+        yield header.tobuf(tarfile.PAX_FORMAT)
+        yield from _chunks(url)
+        yield b"\0" * (-header.size % tarfile.BLOCKSIZE)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)

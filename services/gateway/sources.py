@@ -1,0 +1,60 @@
+"""A recipe's problem sources: stored sets are looked up, generators' problems are stored as sets of their own."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from services.gateway.recipes import refusal
+from shared.contracts.recipe import ProblemSource, Recipe
+from shared.ledger.database import Ledger
+from shared.ledger.problems import SetExists, SetLost, get_set, list_sets, store_set
+from shared.problems.generate import generate
+
+MOST_GENERATED = 1_000_000
+"""Problems of a generator's sequence that may be passed over and taken: the sequence is walked from its start."""
+
+
+def prepare_sources(ledger: Ledger, recipe: Recipe) -> set[str]:
+    """Makes sure that every source the stages use is there; returns the sets' names.
+
+    Raises InvalidRecipe before it stores anything.
+    """
+    used = {stage.problems for stage in recipe.stages.values() if hasattr(stage, "problems")}
+    sources = {name: source for name, source in recipe.problems.items() if name in used}
+    mistakes = [mistake for name, source in sources.items() for mistake in _mistakes(ledger, name, source)]
+    if mistakes:
+        raise refusal(*mistakes)
+    for source in sources.values():
+        if source.generator:
+            _materialise(ledger, source)
+    return {source.stored_as for source in sources.values()}
+
+
+def _mistakes(ledger: Ledger, name: str, source: ProblemSource) -> Iterator[tuple[str, str]]:
+    if source.set is None:
+        if source.skip + (source.count or 0) > MOST_GENERATED:
+            yield f"problems.{name}", f"`skip` and `count` together must be at most {MOST_GENERATED}"
+        return
+    row = get_set(ledger, source.set)
+    if row is None:
+        known = ", ".join(row.name for row in list_sets(ledger)) or "none"
+        yield (
+            f"problems.{name}.set",
+            f"there is no problem set `{source.set}` (known: {known}); `longthought problems add` adds one",
+        )
+    elif row.size <= source.skip:
+        yield f"problems.{name}.skip", f"`{source.set}` has {row.size} problems, none after the first {source.skip}"
+
+
+def _materialise(ledger: Ledger, source: ProblemSource) -> None:
+    """Stores a generator's slice unless it is there. Somebody else who is storing it right now is waited for."""
+    while get_set(ledger, source.stored_as) is None:
+        try:
+            store_set(ledger, source.stored_as, _bodies(source))
+        except (SetExists, SetLost):
+            time.sleep(0.05)  # the other one finishes, or shows no sign of life for so long that its place is free
+
+
+def _bodies(source: ProblemSource) -> Iterator[dict[str, Any]]:
+    assert source.generator is not None
+    return (problem.model_dump(mode="json") for problem in generate(source.generator, source.seed, source.skip, source.count))

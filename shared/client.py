@@ -1,0 +1,361 @@
+"""The gateway's Python client: used by the command line, the site, and people.
+
+    client = Client()                                  # LONGTHOUGHT_URL and LONGTHOUGHT_API_KEY
+    client.add_problems("gsm8k", Path("gsm8k_test.jsonl"))
+    run = client.post_run(Path("recipes/gsm8k.yaml").read_text())
+    for status in client.watch(run): ...
+    client.report(run)
+
+A gateway that is away for a while (it is being restarted, say) is waited for: every request is safe to be sent again.
+"""
+
+import json
+import os
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import structlog
+from httpx_sse import EventSource
+
+log = structlog.get_logger()
+
+URL = "http://127.0.0.1:8000"
+PATIENCE_SECONDS = 60.0
+"""How long a gateway that does not answer is waited for."""
+PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+ENDED = frozenset({"done", "failed", "rejected", "cancelled"})
+"""States in which a run stays."""
+CHUNK = 2**18
+
+Answer = TypeVar("Answer")
+
+
+class ApiError(Exception):
+    """The gateway refused a request. `errors` holds a refused recipe's places, or a refused problem set's lines."""
+
+    def __init__(self, status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail or title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.errors = errors or []
+
+
+class GatewayAway(Exception):
+    """The gateway did not answer for PATIENCE_SECONDS."""
+
+
+class Client:
+    """One gateway. Ids and names are as the API gives them; answers are its JSON."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = (url or os.environ.get("LONGTHOUGHT_URL") or URL).rstrip("/")
+        key = api_key or os.environ.get("LONGTHOUGHT_API_KEY") or ""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._patience = patience
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    # Problem sets
+
+    def add_problems(self, name: str, file: Path) -> dict[str, Any]:
+        """Uploads a JSONL file as problem set `name`; returns {"name", "count", "created"}. Raises ApiError with every bad line."""
+
+        def content() -> Iterator[bytes]:
+            with file.open("rb") as opened:
+                while chunk := opened.read(CHUNK):
+                    yield chunk
+
+        return self._json("POST", f"/v1/problem-sets/{_part(name)}", content=content, headers={"Content-Type": "application/jsonl"})
+
+    def problem_sets(self) -> list[dict[str, Any]]:
+        """All problem sets: name, count, created_at."""
+        return _list(self._json("GET", "/v1/problem-sets"), "problem_sets")
+
+    def problem_set(self, name: str) -> dict[str, Any]:
+        """One problem set."""
+        return self._json("GET", f"/v1/problem-sets/{_part(name)}")
+
+    def problems(self, name: str) -> Iterator[dict[str, Any]]:
+        """A set's problems, in order."""
+        skip = 0
+        while page := _list(self._json("GET", f"/v1/problem-sets/{_part(name)}/problems", params={"skip": skip}), "problems"):
+            yield from page
+            skip += len(page)
+
+    def delete_problems(self, name: str) -> None:
+        """Deletes a problem set."""
+        self._delete(f"/v1/problem-sets/{_part(name)}")
+
+    # Runs
+
+    def post_run(self, recipe: str | Mapping[str, Any], idempotency_key: str | None = None) -> str:
+        """Posts a recipe (YAML text, or a mapping) and returns the run's id. Raises ApiError; its `errors` name the places."""
+        yaml = isinstance(recipe, str)
+        body = recipe if isinstance(recipe, str) else json.dumps(recipe)
+        headers = {
+            "Content-Type": "application/yaml" if yaml else "application/json",
+            "Idempotency-Key": idempotency_key or uuid.uuid4().hex,
+        }
+        return str(self._json("POST", "/v1/runs", content=lambda: body.encode(), headers=headers)["id"])
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """All runs, newest first."""
+        yield from self._pages("/v1/runs", "runs", {})
+
+    def run(self, run: str) -> dict[str, Any]:
+        """How a run stands: {"id", "state", "reason", "stages": {NAME: {...}}, "usage": {...}}."""
+        return self._json("GET", f"/v1/runs/{_part(run)}")
+
+    def recipe(self, run: str) -> dict[str, Any]:
+        """A run's recipe as it was understood, defaults filled in."""
+        return self._json("GET", f"/v1/runs/{_part(run)}/recipe")
+
+    def watch(self, run: str, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
+        """How a run stands, again and again, up to the state in which it ended."""
+        while True:
+            status = self.run(run)
+            yield status
+            if status["state"] in ENDED:
+                return
+            time.sleep(seconds)
+
+    def cancel(self, run: str) -> dict[str, Any]:
+        """Cancels a live run; returns how it stands."""
+        return self._json("POST", f"/v1/runs/{_part(run)}/cancel")
+
+    def pause(self, run: str) -> dict[str, Any]:
+        """Pauses a live run; returns how it stands."""
+        return self._json("POST", f"/v1/runs/{_part(run)}/pause")
+
+    def resume(self, run: str) -> dict[str, Any]:
+        """Lets a paused run go on; returns how it stands."""
+        return self._json("POST", f"/v1/runs/{_part(run)}/resume")
+
+    def delete_run(self, run: str) -> None:
+        """Deletes an ended run with all its results."""
+        self._delete(f"/v1/runs/{_part(run)}")
+
+    # Results
+
+    def records(
+        self, run: str, stage: str | None = None, kind: str | None = None, key: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """A run's records, each with `stage`, `kind`, `key` and `body`."""
+        yield from self._pages(f"/v1/runs/{_part(run)}/records", "records", {"stage": stage, "kind": kind, "key": key})
+
+    def items(self, run: str, stage: str | None = None, state: str | None = None) -> Iterator[dict[str, Any]]:
+        """A run's work items, with errors."""
+        yield from self._pages(f"/v1/runs/{_part(run)}/items", "items", {"stage": stage, "state": state})
+
+    def report(self, run: str) -> dict[str, Any]:
+        """{"models": {NAME: figures}, "plots", "benchmarks", "datasets", "checkpoints"}."""
+        return self._json("GET", f"/v1/runs/{_part(run)}/report")
+
+    def datasets(self, run: str) -> dict[str, Any]:
+        """A run's datasets by stage: uri, counts, statistics."""
+        return dict(self._json("GET", f"/v1/runs/{_part(run)}/datasets")["datasets"])
+
+    def download_dataset(self, run: str, stage: str, folder: Path) -> list[Path]:
+        """Downloads a dataset's files into `folder`; returns their paths."""
+        with tempfile.TemporaryFile() as spool:
+            self._download(f"/v1/runs/{_part(run)}/datasets/{_part(stage)}", spool)
+            spool.seek(0)
+            folder.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(fileobj=spool) as archive:
+                archive.extractall(folder, filter="data")
+                return [folder / member.name for member in archive.getmembers()]
+
+    def files(self, run: str) -> list[dict[str, Any]]:
+        """All files of a run: `file` (a path) and `size` in bytes."""
+        return _list(self._json("GET", f"/v1/runs/{_part(run)}/files"), "files")
+
+    def download_file(self, run: str, file: str, target: Path) -> Path:
+        """Downloads one file of a run to `target`."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.partial")
+        with partial.open("w+b") as opened:
+            self._download(f"/v1/runs/{_part(run)}/files/{quote(file)}", opened)
+        partial.replace(target)
+        return target
+
+    # Events
+
+    def events(self, run: str | None = None, after: str | None = None) -> Iterator[dict[str, Any]]:
+        """Events, each once, in order, across interrupted connections.
+
+        Of one run: from its first (or after the event whose `id` is `after`) to its last. Of all runs: those to come, for ever.
+        """
+        path = f"/v1/runs/{_part(run)}/events" if run else "/v1/events"
+        while True:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+            with self._stream("GET", path, headers=headers, timeout=httpx.Timeout(60, connect=5)) as response:
+                if response.status_code == 204:
+                    return
+                try:
+                    for message in EventSource(response).iter_sse():
+                        after = message.id or after
+                        if message.data:
+                            yield json.loads(message.data)
+                except httpx.TransportError as error:
+                    log.info("event stream broke", error=str(error))  # the gateway went away: go on after the last event seen
+            time.sleep(PAUSE_SECONDS[0])
+
+    # The house
+
+    def models(self) -> list[dict[str, Any]]:
+        """Checkpoints, newest first."""
+        return _list(self._json("GET", "/v1/models"), "models")
+
+    def queues(self) -> dict[str, Any]:
+        """Queue -> queued, rung and running items, workers, slots."""
+        return dict(self._json("GET", "/v1/queues")["queues"])
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Workers seen lately."""
+        return _list(self._json("GET", "/v1/workers"), "workers")
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        """Whether everything is up, and each check in words. Does not wait for a gateway that is away."""
+        try:
+            response = self._http.get("/readyz")
+            return response.status_code == 200, dict(response.json().get("checks", {}))
+        except (httpx.TransportError, ValueError) as error:
+            return False, {"gateway": f"no answer from {self.url}: {error}"}
+
+    # Requests
+
+    def _json(self, method: str, path: str, content: Callable[[], Any] | None = None, **options: Any) -> dict[str, Any]:
+        def send() -> dict[str, Any]:
+            response = self._http.request(method, path, content=content() if content else None, **options)
+            _raise(response)
+            answer: dict[str, Any] = response.json()
+            return answer
+
+        return self._patiently(send)
+
+    def _delete(self, path: str) -> None:
+        tried = 0
+
+        def send() -> None:
+            nonlocal tried
+            tried += 1
+            response = self._http.delete(path)
+            if response.status_code != 404 or tried == 1:  # a second try finds what the first one did before it was cut off
+                _raise(response)
+
+        self._patiently(send)
+
+    def _download(self, path: str, target: Any) -> None:
+        def send() -> None:
+            target.seek(0)
+            target.truncate()
+            with self._http.stream("GET", path) as response:
+                _raise(response)
+                for chunk in response.iter_bytes(CHUNK):
+                    target.write(chunk)
+
+        self._patiently(send)
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        def send() -> httpx.Response:
+            response = self._http.send(self._http.build_request(method, path, **options), stream=True)
+            _raise(response)
+            return response
+
+        response = self._patiently(send)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _pages(self, path: str, name: str, filters: dict[str, str | None]) -> Iterator[dict[str, Any]]:
+        params = {key: value for key, value in filters.items() if value is not None}
+        while True:
+            page = self._json("GET", path, params=params)
+            yield from page[name]
+            if not page["next"]:
+                return
+            params["cursor"] = page["next"]
+
+    def _patiently(self, send: Callable[[], Answer]) -> Answer:
+        """Sends again while the gateway is away, unavailable, or at work on this very request."""
+        give_up = time.monotonic() + self._patience
+        for pause in chain(PAUSE_SECONDS, repeat(PAUSE_SECONDS[-1])):
+            try:
+                return send()
+            except httpx.TransportError as error:
+                problem: Exception = error
+            except _ComeAgain as error:
+                problem = error.refused
+            if time.monotonic() + pause > give_up:
+                if isinstance(problem, ApiError):
+                    raise problem
+                raise GatewayAway(
+                    f"no answer from {self.url} for {self._patience:g} s ({problem}): is it running? `longthought up` starts it; "
+                    "LONGTHOUGHT_URL says where it is"
+                ) from problem
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+
+class _ComeAgain(Exception):
+    """An answer that says: later."""
+
+    def __init__(self, refused: ApiError) -> None:
+        self.refused = refused
+
+
+def _raise(response: httpx.Response) -> None:
+    """Raises ApiError for an error, _ComeAgain for one that passes."""
+    if response.status_code < 400:
+        return
+    response.read()
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    title = body.get("title") or response.reason_phrase
+    error = ApiError(response.status_code, title, body.get("detail") or title, body.get("errors"))
+    if response.status_code == 503 or body.get("type") == "in-flight":
+        raise _ComeAgain(error)
+    raise error
+
+
+def _part(text: str) -> str:
+    """One part of a path, whatever is in it."""
+    return quote(text, safe="")
+
+
+def _list(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return list(answer[name])
