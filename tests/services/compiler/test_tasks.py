@@ -11,7 +11,7 @@ from services.compiler.tasks import compile_item
 from shared.contracts.report import DatasetReport
 from shared.contracts.thought import LongThought, PreferencePair, Shortcut
 from shared.contracts.tree import ReasoningTree
-from tests.services.compiler.fakes import memory_work, ScriptedEndpoint, recipe_of
+from tests.services.compiler.fakes import ScriptedEndpoint, memory_work, recipe_of
 from tests.services.compiler.growing import PENS, build
 
 BARREN = [*PENS[:7], (4, "The answer is 17.", {**PENS[7][2], "answer": "17", "verified": False}), *PENS[8:]]
