@@ -50,7 +50,9 @@ class Board:
         table.add_column(overflow="fold")
         for name, stage in status["stages"].items():
             table.add_row(*self._row(name, stage, now))
-        lines: list[RenderableType] = [heading, table, Text(usage_line(status["usage"]), style="dim")]
+        lines: list[RenderableType] = [heading, table]
+        if status["usage"]["requests"]:
+            lines.append(Text(usage_line(status["usage"]), style="dim"))
         if status["reason"] and status["state"] != "cancelled":
             lines.append(Text(status["reason"], style="red"))
         if self.note:
@@ -63,6 +65,8 @@ class Board:
         if state == "waiting":
             needs = ", ".join(stage["needs"])
             return mark, Text(name, style="dim"), "", "", Text(f"after {needs}" if needs else "waiting", style="dim")
+        if not stage["total"]:
+            return mark, name, "", "", Text(state, style="dim")
         colour = {"failed": "red", "cancelled": "yellow"}.get(state, "green" if state == "done" else "cyan")
         bar = ProgressBar(
             total=max(stage["total"], 1), completed=advance(stage), width=BAR_WIDTH, complete_style=colour, finished_style=colour

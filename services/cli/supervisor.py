@@ -89,7 +89,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._keepers.append(asyncio.create_task(self._keep_watchdog()))
         for part in self.parts:
-            rotate(self._log(part))
+            rotate(self.log_path(part))
             self._keepers.append(asyncio.create_task(self._keep(part)))
             if part.gate:
                 await _ready(part)
@@ -109,10 +109,11 @@ class Supervisor:
 
     def log_tail(self, part: Part, lines: int = 20) -> str:
         """The last lines of a part's log; '' if there is none."""
-        path = self._log(part)
+        path = self.log_path(part)
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
 
-    def _log(self, part: Part) -> Path:
+    def log_path(self, part: Part) -> Path:
+        """Where a part's output goes."""
         return self._logs / f"{part.name}.log"
 
     async def _keep(self, part: Part) -> None:
@@ -137,7 +138,7 @@ class Supervisor:
         if part.folder:
             part.folder.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        with self._log(part).open("ab") as log:
+        with self.log_path(part).open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *part.command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -156,7 +157,7 @@ class Supervisor:
                 done, _ = await asyncio.wait({ended}, timeout=30)
                 if done:
                     return ended.result()
-                if (log := self._log(part)).exists() and log.stat().st_size > LOG_LIMIT:
+                if (log := self.log_path(part)).exists() and log.stat().st_size > LOG_LIMIT:
                     rotate(log)
         finally:
             ended.cancel()

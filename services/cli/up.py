@@ -164,7 +164,9 @@ async def _start(supervisor: Supervisor, stopping: asyncio.Event) -> str | None:
             if broken or late:
                 part = broken[0] if broken else next(p for p in reversed(supervisor.parts) if p.starts)
                 what = "keeps dying" if broken else f"does not answer after {START_SECONDS:g} s"
-                return f"Part `{part.name}` {what}. The end of its log:\n\n{supervisor.log_tail(part)}\n"
+                return (
+                    f"Part `{part.name}` {what}. The end of its log ({supervisor.log_path(part)}):\n\n{supervisor.log_tail(part)}\n"
+                )
             done, _ = await asyncio.wait({starting}, timeout=0.2)
             if done:
                 starting.result()

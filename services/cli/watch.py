@@ -8,7 +8,7 @@ from rich.live import Live
 
 from services.cli.board import Board, advance, details
 from services.cli.terminal import err, say
-from shared.client import ENDED, Client, GatewayAway
+from shared.client import ENDED, ApiError, Client, GatewayAway
 
 POLL_SECONDS = 0.5
 AWAY_SECONDS = 600.0
@@ -20,13 +20,14 @@ Status = dict[str, Any]
 
 
 def statuses(client: Client, run: str) -> Iterator[Status | None]:
-    """How a run stands, again and again, to its end; None while the gateway does not answer. Raises GatewayAway if that lasts."""
+    """How a run stands, again and again, to its end; None while the gateway does not answer (raised if that lasts)."""
     answered = time.monotonic()
     while True:
         try:
             status = client.run(run)
-        except GatewayAway:
-            if time.monotonic() - answered > AWAY_SECONDS:
+        except (GatewayAway, ApiError) as error:
+            refused = isinstance(error, ApiError) and error.status < 500
+            if refused or time.monotonic() - answered > AWAY_SECONDS:
                 raise
             yield None
             continue
