@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     """An engine that has not answered after so long has failed to start."""
     engine_args: str = ""
     """Further arguments of the local vLLM server, as on a command line."""
+    engine_log_dir: Path = Path("~/.cache/longthought/logs")
+    """Folder of the local engines' logs, one file an engine."""
+    engine_kv_gib: int = 2
+    """On a CPU: GiB of memory for keys and values of all engines of a set together (SmolLM2: 22.5 kB a token)."""
+    engine_gpu_memory: float = 0.9
+    """On a GPU: share of its memory for all engines of a set together."""
     shared_devices: str = ""
     """Queues that share one device and thus one engine set, as `searcher,evaluator`; several groups joined by `;`."""
     metrics_port: int | None = None

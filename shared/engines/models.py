@@ -1,0 +1,74 @@
+"""Where a model's files are: from what a recipe or a checkpoint calls it to a local folder that vLLM and transformers load."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from shared.artifacts import download_folder, local_path
+from shared.engines import quickstart
+from shared.engines.errors import ModelMissing
+from shared.settings import settings
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+UNUSED = ("*.bin", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*", "onnx/*")
+"""Files of hub repositories that repeat the safetensors weights in other forms."""
+
+
+def resolve_model(model: str) -> Path:
+    """The folder of a model, fetched if need be: a bundled name, a folder, a URL of any fsspec file system, or a hub id.
+
+    Raises ModelMissing. May take minutes and blocks: call it from a thread.
+    """
+    if model == quickstart.NAME:
+        return quickstart.quickstart_model()
+    if path := local_path(model):
+        path = path.expanduser()
+        if path.is_dir():
+            return _checked(model, path)
+        if model.startswith("file://") or path.is_absolute() or not HUB_ID.fullmatch(model):
+            known = f"bundled is `{quickstart.NAME}`; else give a folder that exists, a URL, or a hub id as `org/name`"
+            raise ModelMissing(f"no model `{model}`: {known}")
+        return _from_hub(model)
+    return _downloaded(model)
+
+
+def _checked(model: str, folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise ModelMissing(f"`{model}` is a folder without config.json: give the folder that a model was saved to")
+    return folder
+
+
+def _downloaded(url: str) -> Path:
+    """A copy in the cache. What lies under a checkpoint's URL never changes, so one that is there is right."""
+    cache = settings().cache_dir.expanduser() / "downloads"
+    folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if folder.is_dir():
+            return _checked(url, folder)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=cache) as unfinished:
+            try:
+                download_folder(url, Path(unfinished) / "model")
+            except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: a scheme that fsspec does not know here
+                raise ModelMissing(f"`{url}` could not be downloaded: {type(error).__name__}: {error}") from error
+            shutil.move(_checked(url, Path(unfinished) / "model"), folder)
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    """A hub repository's snapshot in the hub's own cache; without a network, what is cached already."""
+    from huggingface_hub import snapshot_download  # not in every service's environment
+
+    try:
+        folder = Path(snapshot_download(name, etag_timeout=10, ignore_patterns=list(UNUSED)))
+    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors, and ValueError for a name it cannot be
+        lines = str(error).strip().splitlines()
+        raise ModelMissing(
+            f"no model `{name}`: no folder of that name is here, and the hub did not give it "
+            f"({lines[0] if lines else type(error).__name__}); check the name, the network and HF_TOKEN, or give a folder or a URL"
+        ) from error
+    return _checked(name, folder)
