@@ -73,3 +73,9 @@ def test_redis_keeps_what_it_is_told():
     command = SERVICES["redis"]["command"][-1]
     for option in ("--appendonly yes", "--appendfsync everysec", "--maxmemory-policy noeviction"):
         assert option in command
+
+
+def test_gateway_is_healthy_before_the_conductor_is():
+    """The conductor waits for a healthy gateway: its check must not wait for the conductor."""
+    assert SERVICES["conductor"]["depends_on"]["gateway"]
+    assert "/readyz?of=ledger'" in SERVICES["gateway"]["healthcheck"]["test"][-1]

@@ -108,6 +108,12 @@ def test_no_secret_is_in_the_repository(manifests):
     assert not any(value for secret in secrets.values() for value in secret.get("data", {}).values())
 
 
+def test_the_door_stays_open_without_broker_and_conductor(manifests):
+    container = pod(of_kind(manifests, "Deployment")["gateway"])["containers"][0]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz?of=ledger"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+
+
 @pytest.mark.parametrize("name", ["engine", "trainer"])
 def test_gpu_pods(manifests, name):
     spec = pod(of_kind(manifests, "Deployment")[name])
