@@ -29,7 +29,14 @@ class Server(uvicorn.Server):
 def serve(host: str, port: int) -> None:
     """Serves until SIGTERM or SIGINT."""
     app = create_app()
-    config = uvicorn.Config(app, host=host, port=port, log_level=settings().log_level, timeout_graceful_shutdown=GRACE_SECONDS)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level=settings().log_level,
+        access_log=settings().log_level == "debug",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
     Server(config, app).run()
 
 
