@@ -64,7 +64,16 @@ def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: in
         worker("trainer", "trainer", 1),
         Part(
             "flower",
-            python("celery", "-A", "shared.queues", "flower", "--address=127.0.0.1", f"--port={flower_port}"),
+            python(
+                "celery",
+                "--workdir",
+                str(folder.path),
+                "-A",
+                "shared.queues",
+                "flower",
+                "--address=127.0.0.1",
+                f"--port={flower_port}",
+            ),
             wave=FLOWER,
             grace=5,
         ),

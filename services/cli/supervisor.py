@@ -212,5 +212,5 @@ def describe_exit(code: int) -> str:
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """The command line of a module of ours, under this very interpreter."""
-    return [sys.executable, "-m", module, *arguments]
+    """A module under this very interpreter. -P: a folder `shared` where somebody happens to stand is not taken for ours."""
+    return [sys.executable, "-P", "-m", module, *arguments]

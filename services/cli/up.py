@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.table import Table
 from services.cli import watchdog
 from services.cli.folder import Folder, free_port, port_is_free
 from services.cli.parts import common_env, parts
-from services.cli.supervisor import Part, Supervisor
+from services.cli.supervisor import Part, Supervisor, python
 from services.cli.terminal import FAILED, REFUSED, out, say
 
 HOPELESS_AFTER = 3
@@ -86,7 +85,7 @@ def start_detached(folder: Folder, data: Path, port: int) -> int:
         return REFUSED
     folder.logs.mkdir(parents=True, exist_ok=True)
     log = folder.logs / "up.log"
-    command = [sys.executable, "-m", "services.cli.main", "up", "--data", str(data), "--port", str(port), "--quiet"]
+    command = python("services.cli.main", "up", "--data", str(data), "--port", str(port), "--quiet")
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
     try:

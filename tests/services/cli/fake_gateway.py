@@ -68,8 +68,8 @@ def fake_gateway(answers: dict[str, list[Answer]]) -> Iterator[FakeGateway]:
 def stage(state: str, total: int = 0, done: int = 0, **more: Any) -> dict[str, Any]:
     """A stage as the API gives it."""
     counts = {"total": total, "done": done, "dead": 0, "running": 0, "queued": 0, "cancelled": 0, "lost": 0, "failed": 0}
-    about: dict[str, Any] = {"kind": "search", "reason": None, "needs": [], "max_dead": 0, "opened_at": 100.0, "closed_at": None, "progress": {}}
-    return {"state": state, **about, **counts, **more}
+    about: dict[str, Any] = {"kind": "search", "reason": None, "needs": [], "max_dead": 0, "opened_at": 100.0, "closed_at": None}
+    return {"state": state, "progress": {}, **about, **counts, **more}
 
 
 def run(state: str, reason: str | None = None, **stages: dict[str, Any]) -> dict[str, Any]:
