@@ -1,6 +1,6 @@
 """The report: one row of figures per model, under stated conditions, with a plot and a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 from services.evaluator import metrics
@@ -8,7 +8,7 @@ from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
 from shared.contracts.base import Origin, Record
-from shared.contracts.recipe import EvaluateStage, Recipe
+from shared.contracts.recipe import EvaluateStage, ProblemSource
 from shared.contracts.report import Conditions, ModelScore, RunReport
 from shared.contracts.thought import Response
 
@@ -27,13 +27,12 @@ class NothingGraded(Exception):
     """Not one sample of a model could be graded: there is nothing to say of it."""
 
 
-def benchmark_of(recipe: Recipe, stage: EvaluateStage, stored: Mapping[str, int]) -> tuple[str, int | None]:
-    """(name of the stored problem set, how many of its problems the stage asks for; None if the set is gone by now)."""
-    source = recipe.problems[stage.problems]
-    if source.stored_as not in stored:
-        return source.stored_as, source.count
-    there = max(0, stored[source.stored_as] - source.first)
-    return source.stored_as, min(there, source.count) if source.count else there
+def problems_asked(source: ProblemSource, stored: int | None) -> int | None:
+    """How many problems a source means, of a set of `stored` ones; None if neither tells (all of a set that is gone by now)."""
+    if stored is None:
+        return source.count
+    there = max(0, stored - source.first)
+    return there if source.count is None else min(there, source.count)
 
 
 def build_report(
@@ -43,18 +42,18 @@ def build_report(
     seed: int,
     samples: Sequence[Response],
     served: Sequence[Served],
-    problem_count: int | None,
+    asked: int | None,
 ) -> RunReport:
     """Figures of every model that has samples, in the recipe's order; one whose items all died is left out and counted missing.
 
-    Raises NothingGraded.
+    `asked`: problems a model should have been measured on (None: as many as the best-measured one was). Raises NothingGraded.
     """
     scores = {}
     for name in stage.models:
         mine = [sample for sample in samples if sample.model == name]
         if mine:
             scores[name] = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
-    asked = problem_count or max(score.conditions.problem_count for score in scores.values())
+    asked = asked or max(score.conditions.problem_count for score in scores.values())
     return RunReport(
         origin=origin,
         benchmark=benchmark,

@@ -4,14 +4,14 @@ import asyncio
 import time
 from typing import Any
 
-from services.evaluator.report import Served, benchmark_of, build_report, publish
+from services.evaluator.report import NothingGraded, Served, build_report, problems_asked, publish
 from services.evaluator.sampling import PROMPT, sample_problem
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result
-from shared.ledger.problems import list_sets
+from shared.ledger.problems import get_set
 from shared.prompts import version
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
@@ -83,9 +83,13 @@ async def _close(work: Work) -> Result:
     served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
     if not samples:
         raise Hopeless("no sample to report on: every item of this stage died")
-    stored: dict[str, int] = {row.name: row._mapping["count"] for row in await asyncio.to_thread(list_sets, work.ledger)}
-    benchmark, problem_count = benchmark_of(work.recipe, stage, stored)
-    report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, problem_count)
+    source = work.recipe.problems[stage.problems]
+    stored = await asyncio.to_thread(get_set, work.ledger, source.stored_as)
+    asked = problems_asked(source, stored.size if stored else None)
+    try:
+        report = build_report(work.origin(), source.stored_as, stage, work.recipe.seed, samples, served, asked)
+    except NothingGraded as error:
+        raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)
     summary = {name: round(score.pass_at_1, 4) for name, score in report.models.items()}
     return Result(records=[NewRecord("report", "report", report.model_dump(mode="json"))], summary=summary)

@@ -1,0 +1,138 @@
+"""The handler against a real ledger: samples, errors, resuming, the report."""
+
+from collections.abc import Callable
+
+import pytest
+
+from services.evaluator import sampling
+from services.evaluator.tasks import evaluate
+from shared.answers.verify import GradingError
+from shared.artifacts import read_bytes
+from shared.contracts.report import RunReport
+from shared.contracts.thought import Response
+from shared.engines.client import Choice, EndpointUnreachable, EngineDied, RequestRefused
+from shared.ledger.database import Ledger
+from shared.ledger.items import commit, release
+from shared.ledger.records import iterate_records
+from shared.work.context import Work
+from shared.work.registry import Hopeless
+from tests.services.evaluator.fakes import FakeEndpoint, said
+
+Take = Callable[..., Work]
+
+
+def solver(question: str, draw: int) -> Choice:
+    """Right at the first draw; at the second it is wrong, or cut before it answers."""
+    number = int(question.split()[2])
+    if draw == 0:
+        return said(f"Step 1: {number} + 1 = {number + 1}\nThe answer is {number + 1}.", tokens=20)
+    return said("The answer is 999.", tokens=10) if number % 2 else said("Wait, let me", tokens=512, finish_reason="length")
+
+
+def samples_of(result) -> list[Response]:  # type: ignore[no-untyped-def]
+    return [Response.model_validate(record.body) for record in result.records if record.kind == "sample"]
+
+
+async def test_every_draw_of_every_problem_is_a_graded_record(take: Take) -> None:
+    endpoint = FakeEndpoint(solver)
+    result = await evaluate(take("base", endpoint))
+    samples = samples_of(result)
+    assert [record.key for record in result.records if record.kind == "sample"] == [
+        f"base/p{n}#{draw}" for n in (1, 2, 3) for draw in (0, 1)
+    ]
+    assert [(s.extracted, s.verified, s.finish_reason, s.completion_tokens) for s in samples[:4]] == [
+        ("2", True, "stop", 20), ("999", False, "stop", 10), ("3", True, "stop", 20), (None, False, "length", 512),
+    ]  # fmt: skip
+    assert {(s.split, s.model, s.origin.model, s.grading_error) for s in samples} == {("test", "base", "fake://model", None)}
+    assert samples[0].origin.prompt is not None and samples[0].origin.prompt.startswith("solve@")
+    assert len(endpoint.asked) == 3  # the draws of a problem are one request
+    assert result.summary == {"model": "base", "samples": 6, "right": 3, "ungraded": 0}
+
+
+async def test_a_cut_sample_that_states_its_answer_counts(take: Take) -> None:
+    endpoint = FakeEndpoint(lambda question, draw: said("The answer is 2. And further", finish_reason="length"))
+    samples = samples_of(await evaluate(take("base", endpoint)))
+    assert [sample.verified for sample in samples[:2]] == [True, True]
+
+
+async def test_an_error_lets_the_other_problems_finish_and_a_retry_pays_for_none_twice(ledger: Ledger, take: Take) -> None:
+    broken = FakeEndpoint(
+        lambda question, draw: EndpointUnreachable("nobody there") if "2 +" in question else solver(question, draw)
+    )
+    work = take("base", broken)
+    with pytest.raises(EndpointUnreachable, match="nobody there"):
+        await evaluate(work)
+    release(ledger, work.lease)
+    again = FakeEndpoint(solver)
+    result = await evaluate(take("base", again))
+    assert again.asked == ["What is 2 + 1?"]
+    assert [sample.problem_id for sample in samples_of(result)] == ["p1", "p1", "p2", "p2", "p3", "p3"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "raised"),
+    [
+        ({"1": RequestRefused(400, "too long")}, Hopeless),
+        ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away")}, EndpointUnreachable),
+        ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away"), "3": EngineDied("gone")}, EngineDied),
+    ],
+)
+async def test_the_error_that_decides_is_raised(take: Take, errors: dict[str, Exception], raised: type[Exception]) -> None:
+    endpoint = FakeEndpoint(lambda question, draw: errors.get(question.split()[2]) or solver(question, draw))
+    with pytest.raises(raised) as caught:
+        await evaluate(take("base", endpoint))
+    if raised is Hopeless:
+        assert "problem p1" in str(caught.value)
+
+
+async def test_the_report_holds_every_model_with_its_plot_and_table(ledger: Ledger, take: Take) -> None:
+    for name, model in (("base", lambda question, draw: said("I do not know.", tokens=4)), ("tuned", solver)):
+        work = take(name, FakeEndpoint(model))
+        commit(ledger, work.lease, await evaluate(work))
+    work = take("close")
+    result = await evaluate(work)
+    commit(ledger, work.lease, result)
+    [body] = iterate_records(ledger, work.lease.run_id, "measure", "report")
+    report = RunReport.model_validate(body)
+    base, tuned = report.models["base"], report.models["tuned"]
+    assert list(report.models) == ["base", "tuned"]
+    assert (base.pass_at_1, base.stderr, base.maj_at_k, base.unanswered, base.avg_tokens) == (0, 0, 0, 1, 4)
+    assert (tuned.n, tuned.samples, tuned.pass_at_1, tuned.pass_at_k, tuned.stderr) == (3, 6, 0.5, 1, 0)
+    assert tuned.maj_at_k == pytest.approx((0.5 + 1 + 0.5) / 3)  # a tie, a right answer beside none, a tie
+    assert (tuned.truncated, tuned.unanswered) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    assert tuned.keywords == {"wait": pytest.approx(1 / 6), "alternatively": 0}
+    assert tuned.avg_tokens == pytest.approx((3 * 20 + 2 * 10 + 512) / 6)
+    assert (tuned.conditions.engine, tuned.conditions.problems, tuned.conditions.problem_count) == ("fake 1.0", "sums", 3)
+    assert report.comparable and report.samples_missing == 0
+    assert report.plot is not None and read_bytes(report.plot).startswith(b"\x89PNG")
+    assert report.table is not None and "| tuned | 50.0 ± 0.0 |" in read_bytes(report.table).decode()
+    assert result.summary == {"base": 0.0, "tuned": 0.5}
+
+
+async def test_missing_and_ungraded_samples_are_shown_and_not_counted_wrong(
+    ledger: Ledger, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = sampling.verify
+
+    async def hangs_on_999(gold: str, answer: str) -> bool:
+        if answer == "999":
+            raise GradingError("took more than 5.0 s")
+        return await verify(gold, answer)
+
+    monkeypatch.setattr(sampling, "verify", hangs_on_999)
+    work = take("tuned", FakeEndpoint(solver))
+    commit(ledger, work.lease, await evaluate(work))
+    [record] = (await evaluate(take("close"))).records  # base's item died
+    report = RunReport.model_validate(record.body)
+    assert list(report.models) == ["tuned"]
+    assert report.samples_missing == 6
+    score = report.models["tuned"]
+    assert (score.ungraded, score.samples, score.pass_at_1) == (2, 6, pytest.approx((1 + 0.5 + 1) / 3))
+    assert report.table is not None
+    table = read_bytes(report.table).decode()
+    assert "6 samples are missing" in table and "tuned: 2 samples could not be graded" in table
+
+
+async def test_a_stage_without_samples_has_no_report(take: Take) -> None:
+    with pytest.raises(Hopeless, match="every item of this stage died"):
+        await evaluate(take("close"))
