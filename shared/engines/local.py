@@ -21,6 +21,7 @@ import structlog
 
 from shared.engines.client import Endpoint
 from shared.engines.errors import EngineDied, EngineFailed
+from shared.engines.finishing import to_the_end
 from shared.engines.supervise import supervised
 from shared.engines.transport import LOCAL, Server
 from shared.settings import settings
@@ -108,6 +109,11 @@ class LocalServer:
         self.log_file = folder / f"engine-{os.getpid()}-{self._port}.log"
 
     @property
+    def url(self) -> str:
+        """Base URL of its API."""
+        return self._server.url
+
+    @property
     def pid(self) -> int | None:
         """Process id of the child's supervisor."""
         return self._process.pid if self._process else None
@@ -121,7 +127,7 @@ class LocalServer:
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
                 while not await self._serves(http):
                     if gone := self.gone():
-                        raise EngineFailed(gone)
+                        raise (EngineDied if self._stopped else EngineFailed)(gone)
                     if time.monotonic() - began > patience:
                         raise EngineFailed(f"{self._named()} did not answer within {patience:g} s; {self._tail()}")
                     await asyncio.sleep(LOOK_SECONDS)
@@ -157,7 +163,7 @@ class LocalServer:
     async def stop(self) -> None:
         """Ends the child with all that belongs to it, and waits until nothing is left, cancelled or not."""
         self.end()
-        await asyncio.shield(asyncio.ensure_future(self._finish()))
+        await to_the_end(self._finish())
 
     async def _finish(self) -> None:
         if self._process:

@@ -1,0 +1,264 @@
+"""Engines: who plays a role. One object a worker process, in its one event loop, for all items it holds.
+
+The local models that an item uses are its *engine set*. The process serves one set at a time, one vLLM child a model, while it
+holds the lease of its device. Items of the same set share the children; an item of another set waits until they are through.
+Children outlive items. They go when another set's turn comes, when another process wants the device and nobody here uses it, and
+when the process goes; if one dies, the set is started anew at its next use.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from shared.contracts.work import ModelRef
+from shared.engines.client import Endpoint
+from shared.engines.device import DeviceLease
+from shared.engines.errors import EngineDied, EngineError
+from shared.engines.finishing import to_the_end
+from shared.engines.local import Launch, LocalServer, Plan, vllm_command
+from shared.engines.models import resolve_model
+from shared.engines.transport import Server
+from shared.ledger.database import Ledger
+from shared.settings import settings
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 0.5
+LINGER_SECONDS = 2.0
+"""An engine counts as idle after so long without a user: items of one stage follow each other closely."""
+PATIENCE = 10.0
+"""Times the cost of a change: who has waited for so long goes before newcomers of the present set."""
+
+Key = tuple[str, int]
+"""A model's name and its maximal length (0: none given), as in contracts.work.engine_set."""
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """An item's place in the queue for its engine set."""
+
+    engine_set: str
+    since: float
+
+
+class Serving:
+    """What an item sees of the engines while it uses them."""
+
+    def __init__(self, engines: "Engines", engine_set: str) -> None:
+        self._engines = engines
+        self._engine_set = engine_set
+
+    async def endpoint(self, ref: ModelRef) -> Endpoint:
+        """The model's endpoint; starts the whole engine set if it does not run. Raises EngineError."""
+        return await self._engines.local(self._engine_set, ref) if ref.local else self._engines.remote(ref)
+
+
+class Engines:
+    """The children and connections of one process. All methods belong to one event loop."""
+
+    def __init__(self, ledger: Ledger, holder: str, launch: Launch = vllm_command) -> None:
+        """`holder` is the worker's name; a training of the same worker holds the device under another name than its engines."""
+        self._launch = launch
+        self._device = DeviceLease(ledger, f"{holder}/engines", self._device_lost)
+        self._remote: dict[tuple[str, str | None], Server] = {}
+        self._set = ""
+        """The set that items use or used last; `_served` is the one that runs."""
+        self._served = ""
+        self._children: dict[Key, LocalServer] = {}
+        self._users = 0
+        self._idle_since = 0.0
+        self._queue: list[_Ticket] = []
+        self._sleepers: set[asyncio.Future[None]] = set()
+        self._changing = asyncio.Lock()
+        """Held by whoever starts or stops children."""
+        self._change: tuple[str, asyncio.Task[None]] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def using(self, engine_set: str) -> AsyncIterator[Serving]:
+        """Waits for this set's turn (a set in canonical form; '' needs none) and keeps it until the block is left."""
+        if not engine_set:
+            yield Serving(self, "")
+            return
+        ticket = _Ticket(engine_set, time.monotonic())
+        self._queue.append(ticket)
+        try:
+            await self._until(lambda: self._may_enter(ticket))
+            self._set = engine_set
+            self._users += 1
+        finally:
+            self._queue.remove(ticket)
+            self._wake()
+        try:
+            yield Serving(self, engine_set)
+        finally:
+            self._users -= 1
+            self._idle_since = time.monotonic()
+            self._wake()
+
+    async def local(self, engine_set: str, ref: ModelRef) -> Endpoint:
+        """A model of the set that the caller is using."""
+        key = (ref.spec.model, ref.spec.max_model_len or 0)
+        if key not in _keys(engine_set):
+            raise EngineError(f"models.{ref.name}: `{ref.spec.model}` is not in the item's engine set {engine_set or '(none)'}")
+        if not self._runs():
+            await self._started()
+        child = self._children.get(key)
+        if child is None:
+            raise EngineDied("the worker is stopping")
+        return child.endpoint()
+
+    def remote(self, ref: ModelRef) -> Endpoint:
+        """A model behind a URL. Connections are kept and shared."""
+        spec = ref.spec
+        assert spec.url is not None
+        key = None
+        if spec.api_key_env is not None:
+            key = os.environ.get(spec.api_key_env)
+            if not key:
+                raise EngineError(
+                    f"models.{ref.name}.api_key_env: the environment variable {spec.api_key_env} is not set on this worker; "
+                    "set it where the worker starts"
+                )
+        if (spec.url, key) not in self._remote:
+            self._remote[spec.url, key] = Server(spec.url, key)
+        server = self._remote[spec.url, key]
+        return Endpoint(server, spec.model, uri=spec.model, engine=spec.url, price_per_million=spec.price_per_million)
+
+    async def close(self) -> None:
+        """Stops everything, whatever is under way, and gives the device back. Nothing can be had afterwards."""
+        self._closed = True
+        self._wake()
+        for task in (self._keeper, self._change[1] if self._change else None):
+            if task:
+                task.cancel()
+        async with self._changing:
+            await self._shut()
+        for server in self._remote.values():
+            await server.close()
+
+    # Whose turn it is. Between a check and what follows from it there is no await.
+
+    def _may_enter(self, ticket: _Ticket) -> bool:
+        if self._closed:
+            raise EngineDied("the worker is stopping")
+        patience = PATIENCE * settings().engine_change_seconds
+        if self._device.wanted_for() > patience:
+            return False  # until the keeper has given it up
+        if self._users == 0:
+            return ticket is self._queue[0]
+        overdue = time.monotonic() - patience
+        return ticket.engine_set == self._set and all(t.engine_set == self._set or t.since > overdue for t in self._queue)
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            sleeper = asyncio.get_running_loop().create_future()
+            self._sleepers.add(sleeper)
+            try:
+                await sleeper
+            finally:
+                self._sleepers.discard(sleeper)
+
+    def _wake(self) -> None:
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+    # The children. One task makes a change for all who wait for it; who is cancelled while waiting does not stop it.
+
+    def _runs(self) -> bool:
+        healthy = self._device.held and all(child.gone() is None for child in self._children.values())
+        return self._served == self._set and healthy
+
+    async def _started(self) -> None:
+        if self._closed:
+            raise EngineDied("the worker is stopping")
+        if self._change is None or self._change[1].done() or self._change[0] != self._set:
+            if self._change:
+                self._change[1].cancel()  # a start whose users have all gone
+            self._change = (self._set, asyncio.create_task(self._make(self._set)))
+            self._change[1].add_done_callback(_note)
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep())
+        change = self._change[1]
+        try:
+            await asyncio.shield(change)
+        except asyncio.CancelledError:
+            if change.cancelled() and not _being_cancelled():
+                raise EngineDied("the engines' start was given up") from None
+            raise
+
+    async def _make(self, engine_set: str) -> None:
+        async with self._changing:
+            try:
+                await self._stop_children()
+                keys = _keys(engine_set)
+                folders = [await asyncio.to_thread(resolve_model, model) for model, _ in keys]
+                if self._device.wanted_for():
+                    await self._device.release()
+                await self._device.acquire()
+                for (model, length), folder in zip(keys, folders, strict=True):
+                    child = LocalServer(Plan(model, folder, length or None, 1 / len(keys)), self._launch)
+                    self._children[model, length] = child
+                    await child.start()  # one after the other: on a GPU each measures what memory is free
+                self._served = engine_set
+            except BaseException:
+                await to_the_end(self._shut())
+                raise
+
+    async def _stop_children(self) -> None:
+        self._served, children = "", list(self._children.values())
+        self._children = {}
+        await to_the_end(_stop_all(children))
+
+    async def _shut(self) -> None:
+        await self._stop_children()
+        await self._device.release()
+
+    def _device_lost(self) -> None:
+        self._served = ""
+        for child in self._children.values():
+            child.end()  # their users see EngineDied; the next one starts them anew, when the device can be had
+
+    async def _keep(self) -> None:
+        """Gives the device up when it is wanted or its engines are dead, and nobody here uses it."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            async with self._changing:
+                if self._users == 0 and self._has_to_go():
+                    log.info("engines stop", engine_set=self._served, wanted=bool(self._device.wanted_for()))
+                    try:
+                        await self._shut()
+                    except Exception as error:  # the ledger is away: the lease runs out by itself
+                        log.error("device not given back", error=f"{type(error).__name__}: {error}")
+            self._wake()
+
+    def _has_to_go(self) -> bool:
+        overdue = self._device.wanted_for() > PATIENCE * settings().engine_change_seconds
+        wanted = self._device.wanted_for() > 0 and time.monotonic() - self._idle_since > LINGER_SECONDS
+        return wanted or overdue or any(child.gone() for child in self._children.values())
+
+
+def _keys(engine_set: str) -> list[Key]:
+    return [(model, length) for model, length in json.loads(engine_set)] if engine_set else []
+
+
+async def _stop_all(children: list[LocalServer]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _note(change: asyncio.Task[None]) -> None:
+    if not change.cancelled() and (error := change.exception()):
+        log.error("engines did not start", error=str(error))
