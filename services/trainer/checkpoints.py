@@ -1,0 +1,82 @@
+"""Checkpoints of an unfinished training: where they lie, which of them are complete, and their copies in the artifact store.
+
+They lie in a folder that all attempts at the item share. Where artifacts are files of this machine, that folder is among them; else
+it is in the cache, and each checkpoint is copied to the artifact store too, for an attempt on another machine.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.artifacts import delete_folder, download_folder, list_files, local_path, run_folder, upload_folder, write_bytes
+from shared.settings import settings
+
+COMPLETE = "complete"
+"""The file that is written last into a checkpoint: one without it was cut short."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training's checkpoints lie."""
+
+    folder: Path
+    mirror: str | None
+
+
+def place_of(run_id: str, stage: str, fingerprint: str) -> Place:
+    """The folder that every attempt at this training uses. Its name holds the training's fingerprint, so no other's is resumed."""
+    url = f"{run_folder(run_id)}/{stage}/checkpoints-{fingerprint}"
+    if path := local_path(url):
+        return Place(path, None)
+    return Place(settings().cache_dir.expanduser() / "training" / run_id / stage / fingerprint, url)
+
+
+def _step(name: str) -> int:
+    return int(name.removeprefix("checkpoint-"))
+
+
+def mark_complete(folder: Path) -> None:
+    """Declares that everything of a checkpoint is written."""
+    (folder / COMPLETE).touch()
+
+
+def newest(folder: Path) -> Path | None:
+    """The last complete checkpoint, or None. Incomplete ones are deleted: they were cut short by a kill."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: _step(path.name))
+    for path in found:
+        if not (path / COMPLETE).exists():
+            shutil.rmtree(path)
+    return next((path for path in reversed(found) if path.exists()), None)
+
+
+def mirror_checkpoint(folder: Path, mirror: str) -> None:
+    """Copies a checkpoint to the artifact store, its marker last, then deletes the older copies."""
+    upload_folder(folder, f"{mirror}/{folder.name}")
+    write_bytes(f"{mirror}/{folder.name}/{COMPLETE}", b"")
+    for name in _mirrored(mirror):
+        if _step(name) < _step(folder.name):
+            delete_folder(f"{mirror}/{name}")
+
+
+def _mirrored(mirror: str) -> list[str]:
+    """Names of the complete checkpoints in the artifact store, oldest first."""
+    files = (path.split("/") for path, _ in list_files(mirror))
+    return sorted((parts[0] for parts in files if len(parts) == 2 and parts[1] == COMPLETE), key=_step)
+
+
+def fetch(place: Place) -> None:
+    """Makes sure that the newest complete checkpoint lies in the local folder: another machine may have come further."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    mirrored = _mirrored(place.mirror) if place.mirror else []
+    here = newest(place.folder)
+    if mirrored and (here is None or _step(mirrored[-1]) > _step(here.name)):
+        target = place.folder / mirrored[-1]
+        download_folder(f"{place.mirror}/{mirrored[-1]}", target)
+        mark_complete(target)
+
+
+def discard(place: Place) -> None:
+    """Deletes all checkpoints of a training that is done."""
+    shutil.rmtree(place.folder, ignore_errors=True)  # may be gone: two attempts can end at once
+    if place.mirror:
+        delete_folder(place.mirror)

@@ -1,0 +1,118 @@
+"""The trainer's handlers: `train`, and the preflight that proves a base model trainable before a run starts."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import structlog
+from shared.engines.models import resolve_model
+
+from services.trainer import checkpoints, launch
+from services.trainer.card import model_card
+from services.trainer.check import NotTrainable, check_trainable
+from services.trainer.device import with_device
+from services.trainer.gather import gather
+from services.trainer.job import Done, Event, Job, Sample, Saved, Started, Step, fingerprint, write_samples
+from shared.artifacts import upload_folder
+from shared.contracts.recipe import TrainStage
+from shared.contracts.report import Checkpoint
+from shared.ledger.items import NewModel, NewRecord, Result
+from shared.prompts import version
+from shared.settings import settings
+from shared.work.context import Work
+from shared.work.registry import Hopeless, handles
+
+log = structlog.get_logger()
+PROGRESS_SECONDS = 1.0
+
+
+@handles("preflight.trainable")
+async def trainable(work: Work) -> Result:
+    """Proves that the model resolves and can be trained."""
+    (ref,) = work.payload.roles.values()
+    try:
+        await asyncio.to_thread(check_trainable, ref.spec.model)
+    except NotTrainable as error:
+        raise Hopeless(f"models.{ref.name}: {error}") from error
+    return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])
+
+
+@handles("train")
+async def train(work: Work) -> Result:
+    """One training, from the ledger's records to a checkpoint; a second attempt goes on from the first one's last checkpoint."""
+    stage: TrainStage = work.stage
+    base = work.payload.roles["base"]
+    samples = await gather(work)
+    folder = await asyncio.to_thread(resolve_model, base.spec.model)
+    place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, samples))
+    scratch = await asyncio.to_thread(_scratch, samples)
+    try:
+        await asyncio.to_thread(checkpoints.fetch, place)
+        job = Job(
+            base=str(folder),
+            data=str(scratch / "samples.jsonl"),
+            output=str(scratch / "model"),
+            checkpoints=str(place.folder),
+            mirror=place.mirror,
+            **stage.model_dump(include=set(Job.model_fields) & set(TrainStage.model_fields) - {"base", "data"}),
+        )
+        progress = Progress(work)
+        running = launch.run(job, scratch / "job.json", scratch / "log.txt", progress.hear)
+        done = await with_device(work.ledger, f"{work.holder}/{work.lease.item_id}", running)
+        started = progress.started
+        assert started, "a training that is done has started"
+        uri = f"{work.folder}/model"
+        checkpoint = Checkpoint(
+            origin=work.origin(model=base.spec.model, prompt=version("solve")),
+            uri=uri,
+            base=base.spec.model,
+            method=stage.method,
+            samples=started.samples,
+            steps=done.steps,
+            epochs=done.epochs,
+            train_tokens=started.train_tokens,
+            loss=done.loss,
+            seconds=done.seconds,
+            resumed_from=started.resumed_from,
+        )
+        (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
+        await asyncio.to_thread(upload_folder, scratch / "model", uri)
+        await asyncio.to_thread(checkpoints.discard, place)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch)
+    body = checkpoint.model_dump(mode="json")
+    summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
+    return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
+
+
+def _scratch(samples: list[Sample]) -> Path:
+    parent = settings().cache_dir.expanduser() / "training"
+    parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=parent))
+    write_samples(scratch / "samples.jsonl", samples)
+    return scratch
+
+
+class Progress:
+    """Hears the training's events: steps go to the ledger at most once a second, the rest to the log."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._shown_at = 0.0
+        self.started: Started | None = None
+
+    async def hear(self, event: Event) -> None:
+        """One event. Raises LeaseLost if the item is no longer ours, which ends the training."""
+        match event:
+            case Started():
+                self.started = event
+                log.info("training", item=self._work.lease.item_id, **event.model_dump(exclude={"event"}))
+            case Step():
+                last = event.step == event.of
+                if last or time.monotonic() - self._shown_at >= PROGRESS_SECONDS:
+                    self._shown_at = time.monotonic()
+                    await self._work.progress(event.model_dump(exclude={"event"}))
+            case Saved() | Done():
+                log.info(event.event, item=self._work.lease.item_id, **event.model_dump(exclude={"event"}))
