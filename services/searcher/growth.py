@@ -137,13 +137,14 @@ class Growth:
 
     # -- the four primitives ---
 
-    async def propose(self, frontier: Sequence[Node], width: int) -> list[Candidate]:
+    async def propose(self, frontier: Sequence[Node], width: int, among: Sequence[Candidate] = ()) -> list[Candidate]:
         """`width` next steps for every frontier node, one request a node and all at once; equal siblings merged.
 
+        `among`: candidates of the same round; what equals one of them is merged into it and not returned.
         A node whose context is full is marked so (`ended="context"`) and gets none. Raises EngineError.
         """
         families = await together(self._children(node, width) for node in frontier)
-        return [candidate for family in families for candidate in family]
+        return self._merge([candidate for family in families for candidate in family], among)
 
     async def check(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Marks candidates that state a final answer and verifies them; returns those that could be graded."""
@@ -214,7 +215,7 @@ class Growth:
         lines = [one for one in sampled if one.text.strip() or one.end != "line"]
         for ids, ones in groupby(sorted(blank, key=lambda one: one.token_ids), key=lambda one: one.token_ids):
             lines += await self._after_blank(path, ids, len(list(ones)))
-        return self._merge([candidate for one in lines if (candidate := self._candidate(node.id, one))])
+        return [candidate for one in lines if (candidate := self._candidate(node.id, one))]
 
     async def _after_blank(self, path: Sequence[Node], ids: tuple[int, ...], n: int) -> list[Sampled]:
         """Steps that follow a blank line; its ids stay part of them, so that the path is what the model wrote."""
@@ -235,18 +236,19 @@ class Growth:
             return None
         return Candidate(parent, text, sampled.token_ids, sampled.tokens, ended="no_answer" if sampled.end == "text" else None)
 
-    def _merge(self, family: Sequence[Candidate]) -> list[Candidate]:
+    def _merge(self, new: Sequence[Candidate], among: Sequence[Candidate]) -> list[Candidate]:
         """One candidate for equal siblings, in order of first appearance; one that can go on stands for those that ended."""
-        found: dict[str, Candidate] = {}
-        for candidate in family:
-            first = found.setdefault(normalised(candidate.text), candidate)
+        found = {(one.parent, normalised(one.text)): one for one in among}
+        for candidate in new:
+            key = candidate.parent, normalised(candidate.text)
+            first = found.setdefault(key, candidate)
             if first is candidate:
                 continue
             self._counts["merged_steps"] += 1
             candidate.multiplicity = first.multiplicity = first.multiplicity + 1
-            if first.ended and not candidate.ended:
-                found[normalised(candidate.text)] = candidate
-        return list(found.values())
+            if first.ended and not candidate.ended and first not in among:  # those among are judged already
+                found[key] = candidate
+        return list(found.values())[len(among) :]
 
     async def _grade(self, candidate: Candidate) -> bool:
         """False if the grader could not judge the answer: an error of grading, which is not a wrong answer."""

@@ -155,6 +155,8 @@ class SearchStage(StageBase):
     width: Annotated[int, Field(ge=2, le=64)] = 4
     keep: Annotated[int, Field(ge=1, le=64)] = 2
     max_depth: Annotated[int, Field(ge=1, le=64)] = 6
+    retries: Annotated[int, Field(ge=0, le=16)] = 2
+    """How often a node is asked again for `width` steps while none of its steps may go on."""
     stop_after: Count | None = None
     """Stop once so many leaves verified; None: search to `max_depth`."""
     reward: Reward = Reward()

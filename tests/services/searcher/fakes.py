@@ -61,7 +61,8 @@ def scripted(lines: dict[str, list[str]]) -> Script:
 
 def stage_of(**fields: object) -> SearchStage:
     """A small search stage."""
-    return SearchStage.model_validate({"problems": "p", "policy": "m", "width": 4, "keep": 2, "max_depth": 4, **fields})
+    sizes = {"width": 4, "keep": 2, "max_depth": 4, "retries": 0}
+    return SearchStage.model_validate({"problems": "p", "policy": "m", **sizes, **fields})
 
 
 STEP1 = "Step 1: Tom has 5 boxes of 6 pens, so 5 * 6 = 30 pens.\n"

@@ -166,6 +166,22 @@ async def test_if_every_step_is_incorrect_the_branch_ends_there(problem):
     assert [node.verdict for node in tree.leaves] == [Verdict.INCORRECT] and len(endpoint.requests) == 2
 
 
+async def test_a_node_without_a_way_on_is_asked_again(problem):
+    def script(so_far, number, draw):
+        if so_far == STEP1:
+            return [SLIP2, "cut " * 40, STEP2][min(number, 2)] if draw else SLIP2
+        return {"": STEP1, STEP1 + STEP2: ANSWER}[so_far]
+
+    tree, saved, endpoint = await grown(problem, script, stage_of(retries=2))
+    slip, right = by_text(tree, SLIP2), by_text(tree, STEP2)
+    assert (slip.multiplicity, slip.kept, right.multiplicity, right.kept) == (4 + 1 + 1, False, 3, True)
+    assert [request["so_far"] for request in endpoint.requests] == ["", STEP1, STEP1, STEP1, STEP1 + STEP2]
+    assert (tree.cost.rounds, tree.cost.truncated_steps, len(saved)) == (3, 3, 3)
+    assert len(list(tree.verified_leaves)) == 1
+    tree, _, endpoint = await grown(problem, script, stage_of(retries=1))
+    assert [node.verdict for node in tree.leaves] == [Verdict.INCORRECT] and len(endpoint.requests) == 3
+
+
 # -- rollout reward ----------------------------------------------------------------------------------------------------------------
 
 
@@ -273,16 +289,17 @@ LINES = st.sampled_from(
     st.integers(2, 5),
     st.integers(1, 4),
     st.integers(1, 4),
+    st.integers(0, 2),
     st.sampled_from(["arithmetic", "rollout"]),
 )
-def test_every_search_leaves_a_tree(lines, width, keep, depth, kind):
-    asyncio.run(_check_invariants(lines, width, keep, depth, kind))
+def test_every_search_leaves_a_tree(lines, width, keep, depth, retries, kind):
+    asyncio.run(_check_invariants(lines, width, keep, depth, retries, kind))
 
 
-async def _check_invariants(lines, width, keep, depth, kind):
+async def _check_invariants(lines, width, keep, depth, retries, kind):
     problem = Problem(id="p", question="Q?", answer="26")
     drawn = count()
-    stage = stage_of(width=width, keep=keep, max_depth=depth, reward={"kind": kind, "rollouts": 1})
+    stage = stage_of(width=width, keep=keep, max_depth=depth, retries=retries, reward={"kind": kind, "rollouts": 1})
     tree, saved, _ = await grown(problem, lambda *_: lines[next(drawn) % len(lines)], stage)
     assert ReasoningTree.model_validate_json(tree.model_dump_json()) == tree
     assert tree.cost.rounds == len(saved) <= depth
@@ -291,7 +308,7 @@ async def _check_invariants(lines, width, keep, depth, kind):
         assert len(going_on) <= keep
     for node in tree.nodes:
         kids = tree.children[node.id]
-        assert sum(kid.multiplicity for kid in kids) <= width
+        assert sum(kid.multiplicity for kid in kids) <= width * (1 + retries)
         assert not kids or (node.kept and not node.final and node.ended is None)
         texts = [" ".join(kid.text.casefold().split()) for kid in kids]
         assert len(set(texts)) == len(texts)
