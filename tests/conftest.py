@@ -1,0 +1,39 @@
+"""What tests of all rooms share: one real engine for those that need one (`@pytest.mark.engine`)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from shared.engines import quickstart
+from shared.engines.client import Endpoint
+from shared.engines.local import LocalServer, Plan
+from shared.engines.transport import LOCAL, Server
+
+ENGINE_TEST_SECONDS = 600
+"""A start takes half a minute on two free cores, and more on busy ones; the first converts the model."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("engine") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(ENGINE_TEST_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def smollm_engine() -> Iterator[LocalServer]:
+    """SmolLM2 on a real vLLM, started once for all tests."""
+    server = LocalServer(Plan(quickstart.NAME, quickstart.quickstart_model(), max_model_len=2048))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def smollm_endpoint(smollm_engine: LocalServer, request: pytest.FixtureRequest) -> AsyncIterator[Endpoint]:
+    """Its client, with connections of this test's event loop. Mark the test with `engine`."""
+    assert request.node.get_closest_marker("engine"), f"{request.node.nodeid} uses a real engine: mark it with @pytest.mark.engine"
+    connection = Server(smollm_engine.url, patience=LOCAL, is_local=True, why_gone=smollm_engine.gone)
+    like = smollm_engine.endpoint()
+    yield Endpoint(connection, like.model, uri=like.uri, engine=like.engine)
+    await connection.close()

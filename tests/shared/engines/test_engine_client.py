@@ -1,0 +1,297 @@
+"""The client against a real HTTP server that answers as scripted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from shared.contracts.base import Message
+from shared.contracts.recipe import Sampling
+from shared.engines.client import (
+    Choice,
+    Endpoint,
+    EndpointUnreachable,
+    EngineDied,
+    EngineError,
+    OnUsage,
+    RequestRefused,
+    split_reasoning,
+)
+from shared.engines.transport import Patience, Server
+from shared.ledger.records import UsageRow
+from tests.shared.engines.scripted import Reply, Scripted, chat, choices, scripted_server
+
+QUICK = Patience(attempts=4, first_wait=0.001, longest_wait=0.01, busy_seconds=5.0, connect_seconds=0.05)
+SAMPLING = Sampling(temperature=0.5, top_p=0.9, max_tokens=7)
+HELLO = [Message(role="user", content="Hello")]
+KEY = "sk-very-secret"
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with scripted_server() as script:
+        yield script
+
+
+@pytest.fixture
+async def hosted(server: Scripted) -> AsyncIterator[Endpoint]:
+    connection = Server(server.url, KEY, QUICK)
+    yield Endpoint(connection, "gpt", uri="gpt", engine=server.url, price_per_million=(2.0, 10.0))
+    await connection.close()
+
+
+@pytest.fixture
+async def local(server: Scripted) -> AsyncIterator[Endpoint]:
+    connection = Server(server.url, patience=QUICK, is_local=True)
+    yield Endpoint(connection, "small", uri="small", engine="vllm 1 (cpu)")
+    await connection.close()
+
+
+def recorder() -> tuple[list[UsageRow], OnUsage]:
+    rows: list[UsageRow] = []
+
+    async def record(row: UsageRow) -> None:
+        rows.append(row)
+
+    return rows, record
+
+
+async def test_what_a_hosted_server_is_asked(server, hosted):
+    completion = await hosted.complete("1 + 1 =", n=2, sampling=SAMPLING, stop=["\n"])
+    assert server.asked == [
+        {"model": "gpt", "prompt": "1 + 1 =", "temperature": 0.5, "top_p": 0.9, "max_tokens": 7, "stop": ["\n"], "n": 2}
+    ]
+    assert server.paths == ["/v1/completions"]
+    assert server.keys == [f"Bearer {KEY}"]
+    assert completion.choices == (Choice("x", (), "stop"), Choice("x", (), "stop"))
+    assert not hosted.local
+
+
+async def test_what_a_local_engine_is_asked(server, local):
+    server.script = [Reply(choices("Step 1\n", token_ids=[5, 6]))]
+    completion = await local.complete([1, 2, 3], sampling=SAMPLING, stop=["\n"], include_stop=True)
+    (asked,) = server.asked
+    assert asked["prompt"] == [1, 2, 3]
+    assert asked["return_token_ids"] is True
+    assert asked["include_stop_str_in_output"] is True
+    assert "seed" not in asked  # it kills vLLM's CPU engine
+    assert "n" not in asked
+    assert completion.choices == (Choice("Step 1\n", (5, 6), "stop"),)
+
+
+async def test_chat(server, local):
+    server.script = [Reply(chat("Hi"))]
+    completion = await local.chat(HELLO, sampling=SAMPLING)
+    assert server.paths == ["/v1/chat/completions"]
+    assert server.asked[0]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert completion.choices == (Choice("Hi", (), "stop"),)
+
+
+async def test_tokens(server, local):
+    server.script = [Reply({"tokens": [1, 2]}), Reply({"tokens": [3]})]
+    assert await local.tokenize_chat(HELLO) == [1, 2]
+    assert await local.tokenize("a") == [3]
+    assert server.paths == ["/tokenize", "/tokenize"]
+    assert server.asked[0]["add_generation_prompt"] is True
+    assert server.asked[1]["add_special_tokens"] is False
+
+
+async def test_a_hosted_server_tells_no_tokens(hosted):
+    with pytest.raises(EngineError, match="only a local engine"):
+        await hosted.tokenize("a")
+
+
+@pytest.mark.parametrize(
+    ("message", "choice"),
+    [
+        (chat("2", reasoning_content="one and one"), Choice("2", (), "stop", "one and one")),
+        (chat("2", reasoning="one and one"), Choice("2", (), "stop", "one and one")),
+        (chat(None, reasoning="cut"), Choice("", (), "stop", "cut")),
+        (chat("<think>\none and one\n</think>\n\n2"), Choice("2", (), "stop", "one and one")),
+    ],
+)
+async def test_reasoning(server, hosted, message, choice):
+    server.script = [Reply(message)]
+    assert (await hosted.chat(HELLO, sampling=SAMPLING)).choices == (choice,)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("plain", (None, "plain")),
+        ("<think>a</think>b", ("a", "b")),
+        ("a</think>b", ("a", "b")),  # the template opened the tag
+        ("<think>cut", ("cut", "")),
+        ("about <think> tags", (None, "about <think> tags")),
+        ("about <think>tags</think> x", (None, "about <think>tags</think> x")),
+    ],
+)
+def test_split_reasoning(text, parts):
+    assert split_reasoning(text) == parts
+
+
+@pytest.mark.parametrize("given", [1, 2, 3, 5])
+async def test_choices_that_a_server_leaves_out_are_asked_for(server, hosted, given):
+    # given=1: n is ignored; 5: more than asked for
+    server.script = [Reply(choices(*["first"] * given))]
+    rows, record = recorder()
+    completion = await hosted.metered("teacher", record).complete("q", n=3, sampling=SAMPLING)
+    assert [choice.text for choice in completion.choices] == ["first"] * min(3, given) + ["x"] * max(0, 3 - given)
+    assert len(server.asked) == len(rows) == 1 + max(0, 3 - given)
+    assert all("n" not in asked for asked in server.asked[1:])
+    assert completion.prompt_tokens == 10 * len(rows)
+    assert completion.completion_tokens == sum(row.completion_tokens for row in rows)
+
+
+async def test_one_of_the_further_requests_fails(server, hosted):
+    server.script = [Reply(choices("first")), Reply({"error": {"message": "no"}}, 400)]
+    with pytest.raises(RequestRefused, match="no"):
+        await hosted.complete("q", n=4, sampling=SAMPLING)
+
+
+async def test_usage_and_cost(server, hosted):
+    rows, record = recorder()
+    await hosted.metered("teacher", record).complete("q", n=4, sampling=SAMPLING)
+    assert rows == [UsageRow("teacher", "gpt", 1, 10, 4, (10 * 2 + 4 * 10) / 1e6)]
+    await hosted.complete("q", sampling=SAMPLING)  # the original meters nothing
+    assert len(rows) == 1
+
+
+async def test_charged_but_useless_answers_are_metered(server, hosted):
+    server.script = [Reply({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}})]
+    rows, record = recorder()
+    with pytest.raises(EngineError, match="without choices"):
+        await hosted.metered("teacher", record).complete("q", sampling=SAMPLING)
+    assert [row.completion_tokens for row in rows] == [5]
+
+
+async def test_usage_outlives_a_cancellation(hosted):
+    entered, leave, rows = asyncio.Event(), asyncio.Event(), []
+
+    async def record(row: UsageRow) -> None:
+        entered.set()
+        await leave.wait()
+        rows.append(row)
+
+    request = asyncio.create_task(hosted.metered("teacher", record).complete("q", sampling=SAMPLING))
+    await entered.wait()
+    request.cancel()
+    leave.set()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await asyncio.sleep(0)
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("reply", [Reply(status=429), Reply(status=503), Reply(status=502), Reply(status=504), Reply(cut=True)])
+async def test_what_passes_is_asked_again(server, hosted, reply):
+    server.script = [reply, reply]
+    completion = await hosted.complete("q", sampling=SAMPLING)
+    assert len(server.asked) == 3
+    assert completion.choices[0].text == "x"
+
+
+async def test_retry_after_is_honoured(server, hosted, monkeypatch):
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("shared.engines.transport.asyncio.sleep", sleep)
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=4), usegmt=True)
+    server.script = [Reply(status=429, headers={"Retry-After": value}) for value in ("1.5", later)]
+    await hosted.complete("q", sampling=SAMPLING)
+    assert waits[0] == 1.5
+    assert 2 < waits[1] <= 4
+
+
+async def test_the_budget_ends_the_waiting(server, hosted):
+    server.script = [Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "3600"})]
+    with pytest.raises(RequestRefused, match=r"slow down.*429"):
+        await hosted.complete("q", sampling=SAMPLING)
+    assert len(server.asked) == 1
+
+
+async def test_attempts_end(server, hosted):
+    server.otherwise = lambda body: Reply({"message": "overloaded"}, 503)
+    with pytest.raises(RequestRefused, match="overloaded") as caught:
+        await hosted.complete("q", sampling=SAMPLING)
+    assert caught.value.status == 503
+    assert len(server.asked) == QUICK.attempts
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+@pytest.mark.parametrize(
+    "body",
+    [{"error": {"message": f"bad key {KEY}"}}, {"error": f"bad key {KEY}"}, {"detail": f"bad key {KEY}"}, f"bad key {KEY}"],
+)
+async def test_refusals_are_raised_at_once_without_the_key(server, hosted, status, body):
+    server.script = [Reply(body, status)]
+    with pytest.raises(RequestRefused, match=r"bad key \*\*\*") as caught:
+        await hosted.complete("q", sampling=SAMPLING)
+    assert caught.value.status == status
+    assert KEY not in str(caught.value) + caught.value.message
+    assert server.url in str(caught.value)
+    assert len(server.asked) == 1
+
+
+async def test_something_else_than_json(server, hosted):
+    server.script = [Reply("<html>")]
+    with pytest.raises(RequestRefused, match="is it the base URL"):
+        await hosted.complete("q", sampling=SAMPLING)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1", "http://[/v1"])
+async def test_nobody_there(url):
+    connection = Server(url, KEY, QUICK)
+    with pytest.raises(EndpointUnreachable, match=url.replace("[", r"\[")) as caught:
+        await Endpoint(connection, "gpt", uri="gpt", engine=url).complete("q", sampling=SAMPLING)
+    assert KEY not in str(caught.value)
+    await connection.close()
+
+
+async def test_no_answer_in_time_is_not_asked_for_again(server):
+    server.otherwise = lambda body: asyncio.run(asyncio.sleep(1)) or Reply()
+    connection = Server(server.url, patience=Patience(answer_seconds=0.05))
+    with pytest.raises(EndpointUnreachable, match="no answer within"):
+        await Endpoint(connection, "gpt", uri="gpt", engine=server.url).complete("q", sampling=SAMPLING)
+    assert len(server.asked) == 1
+    await connection.close()
+
+
+async def test_a_local_engine_that_is_gone_says_why(server):
+    connection = Server(server.url, patience=QUICK, is_local=True, why_gone=lambda: "the engine ended with code 137")
+    server.script = [Reply(cut=True)]
+    with pytest.raises(EngineDied, match="code 137"):
+        await Endpoint(connection, "m", uri="m", engine="e").complete("q", sampling=SAMPLING)
+    await connection.close()
+
+
+async def test_a_local_engine_that_cannot_be_reached_has_died():
+    connection = Server("http://127.0.0.1:9/v1", patience=QUICK, is_local=True)
+    with pytest.raises(EngineDied, match="cannot be reached"):
+        await Endpoint(connection, "m", uri="m", engine="e").complete("q", sampling=SAMPLING)
+    assert connection.died
+    await connection.close()
+
+
+@pytest.mark.parametrize(("health", "error"), [(503, EngineDied), (200, RequestRefused)])
+async def test_a_local_engines_500(server, local, health, error):
+    server.script = [Reply({"error": {"message": "EngineCore encountered an issue"}}, 500), Reply(status=health)]
+    with pytest.raises(error):
+        await local.complete("q", sampling=SAMPLING)
+    assert server.paths == ["/v1/completions", "/health"]
+
+
+async def test_a_stopped_engine(local):
+    await local._server.close()
+    with pytest.raises(EngineDied, match="stopped"):
+        await local.complete("q", sampling=SAMPLING)
+
+
+async def test_many_requests_at_once(server, hosted):
+    answers = await asyncio.gather(*(hosted.complete(f"q{number}", sampling=SAMPLING) for number in range(256)))
+    assert len(answers) == 256
+    assert len({asked["prompt"] for asked in server.asked}) == 256
