@@ -1,0 +1,133 @@
+"""A tiny recipe from beginning to end, and one that lives through the death of every part."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shared.contracts.thought import LongThought
+from shared.contracts.tree import ReasoningTree
+from tests.system.conftest import Stack
+
+pytestmark = [pytest.mark.system, pytest.mark.engine, pytest.mark.timeout(1200)]
+
+BASE = {"base": {"model": "smollm2-135m-instruct", "max_model_len": 1024}}
+
+
+def few(skip: int, count: int) -> dict[str, Any]:
+    return {"generator": "arithmetic", "seed": 5, "skip": skip, "count": count}
+
+
+def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
+    recipe = stack.recipe(
+        tmp_path,
+        name="tiny",
+        models=BASE,
+        problems={"train": few(0, 48), "search": few(100, 6), "heldout": few(200, 6)},
+        stages={
+            "worked": {"kind": "import", "problems": "train"},
+            "policy": {"kind": "train", "base": "base", "data": "worked", "learning_rate": 2e-4, "max_length": 256},
+            "trees": {"kind": "search", "policy": "policy", "problems": "search", "width": 3, "max_depth": 6},
+            "thoughts": {"kind": "compile", "trees": "trees"},
+            "measure": {
+                "kind": "evaluate", "models": ["base", "policy"], "problems": "heldout", "needs": ["thoughts"],
+                "sampling": {"max_tokens": 96},
+            },
+        },
+    )  # fmt: skip
+    posted = stack.cli("run", str(recipe), "--watch")
+    run = posted.stdout.strip()
+    assert posted.stdout == f"{run}\n", "stdout carries the run's id alone"
+
+    status = stack.status(run)
+    assert status["state"] == "done"
+    assert {name: (stage["done"], stage["dead"]) for name, stage in status["stages"].items() if name != "preflight"} == {
+        "worked": (1, 0), "policy": (1, 0), "trees": (6, 0), "thoughts": (2, 0), "measure": (3, 0),
+    }  # fmt: skip
+
+    trees = [ReasoningTree.model_validate(record["body"]) for record in stack.records(run, "trees", "tree")]
+    assert len({tree.problem.id for tree in trees}) == len(trees) == 6
+    assert all(len(tree.nodes) > 1 and tree.cost.completion_tokens >= tree.tree_tokens > 0 for tree in trees)
+    (dataset,) = [record["body"] for record in stack.records(run, "thoughts", "dataset")]
+    thoughts = [LongThought.model_validate(record["body"]) for record in stack.records(run, "thoughts", "thought")]
+    assert dataset["counts"].get("journey", 0) == len(thoughts)
+    by_id = {tree.id: tree for tree in trees}
+    for thought in thoughts:
+        assert {span.node_id for span in thought.spans} <= {node.id for node in by_id[thought.tree_id].nodes}
+
+    report = json.loads(stack.cli("report", run, "--json").stdout)
+    assert set(report["models"]) == {"base", "policy"}
+    for row in report["models"].values():
+        assert row["n"] == 6 and row["avg_tokens"] > 0 and 0 <= row["pass_at_1"] <= 1
+    stack.cli("export", run, str(tmp_path / "out"))
+    assert any((tmp_path / "out").rglob("*.parquet")) or not thoughts
+    assert any((tmp_path / "out").rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few", "sampels": 2}}}, "stages.measure.sampels"),
+        (
+            {"stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few", "samples": "two"}}},
+            "stages.measure.samples",
+        ),
+        ({"models": {"base": {"model": "no/such-model"}}}, "models.base"),
+        ({"models": {"base": {"model": "m", "url": "http://127.0.0.1:9/v1"}}}, "models.base"),
+    ],
+    ids=["unknown key", "wrong type", "no such model", "unreachable endpoint"],
+)
+def test_bad_recipes_are_refused_in_one_clear_message(stack: Stack, tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    recipe = {
+        "name": "bad",
+        "models": BASE,
+        "problems": {"few": few(0, 2)},
+        "stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few"}},
+        **change,
+    }
+    done = stack.cli("run", str(stack.recipe(tmp_path, **recipe)), check=False)
+    assert done.returncode == 2, done.stderr
+    assert named in done.stderr and "Traceback" not in done.stderr
+
+
+def kill_tree(process: psutil.Process) -> None:
+    for one in [*process.children(recursive=True), process]:
+        one.kill()
+
+
+def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Path) -> None:
+    recipe = stack.recipe(
+        tmp_path,
+        name="killed",
+        models=BASE,
+        problems={"search": few(300, 40)},
+        stages={
+            "trees": {"kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5, "sampling": {"max_tokens": 48}},
+            "thoughts": {"kind": "compile", "trees": "trees"},
+        },
+    )  # fmt: skip
+    run = stack.cli("run", str(recipe)).stdout.strip()
+    stack.wait(run, lambda status: status["stages"]["trees"]["running"] > 0)
+    kill_tree(stack.part("engine-worker"))
+    stack.part("conductor").kill()
+    before = stack.wait(run, lambda status: status["stages"]["trees"]["done"] > 0)["stages"]["trees"]["done"]
+    stack.part("gateway").kill()
+    valkey = stack.part("valkey")
+    valkey.kill()
+    shutil.rmtree(stack.folder / "valkey")
+    deadline = time.monotonic() + 60
+    while valkey.is_running() and valkey.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.1)
+    status = stack.wait(run, lambda status: status["state"] == "done")
+    trees = status["stages"]["trees"]
+    assert (trees["total"], trees["done"], trees["dead"]) == (40, 40, 0)
+    assert before <= trees["done"]
+    keys = [record["key"] for record in stack.records(run, "trees", "tree")]
+    assert len(keys) == len(set(keys)) == 40
+    engines = [process for process in stack.processes() if "vllm" in " ".join(process.cmdline()).lower()]
+    worker = stack.part("engine-worker")
+    assert {process.pid for process in engines} <= {child.pid for child in worker.children(recursive=True)}, "an engine without its worker"
