@@ -55,6 +55,7 @@ ENV PATH=/opt/venv/bin:${PATH} \
     MPLCONFIGDIR=/tmp/matplotlib \
     LONGTHOUGHT_ARTIFACTS_URL=file:///var/lib/longthought/artifacts \
     LONGTHOUGHT_CACHE_DIR=/var/cache/longthought \
+    LONGTHOUGHT_ENGINE_LOG_DIR=/var/cache/longthought/logs \
     LONGTHOUGHT_LOG_FORMAT=json
 WORKDIR /var/lib/longthought
 USER 10001:10001
