@@ -71,7 +71,10 @@ def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few", "sampels": 2}}}, "stages.measure.sampels"),
+        (
+            {"stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few", "sampels": 2}}},
+            "stages.measure.sampels",
+        ),
         (
             {"stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few", "samples": "two"}}},
             "stages.measure.samples",
@@ -130,4 +133,6 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
     assert len(keys) == len(set(keys)) == 40
     engines = [process for process in stack.processes() if "vllm" in " ".join(process.cmdline()).lower()]
     worker = stack.part("engine-worker")
-    assert {process.pid for process in engines} <= {child.pid for child in worker.children(recursive=True)}, "an engine without its worker"
+    assert {process.pid for process in engines} <= {child.pid for child in worker.children(recursive=True)}, (
+        "an engine without its worker"
+    )
