@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
+from shared.ledger.ordering import in_order
 from shared.ledger.tables import LIVE, ItemState, items, models, partials, records, runs
 
 MAX_ROWS = 1000
@@ -142,11 +143,9 @@ def renew(ledger: Ledger, worker: str, lease_seconds: float) -> set[tuple[str, i
 
     What it thought to hold and does not find here was lost, cancelled or paused, or is past its deadline: it must let go of it.
     """
+    held = (items.c.worker == worker, items.c.state == ItemState.RUNNING, items.c.deadline_at > now(), _live_run())
     statement = (
-        update(items)
-        .where(items.c.worker == worker, items.c.state == ItemState.RUNNING, items.c.deadline_at > now())
-        .values(lease_until=now() + lease_seconds)
-        .returning(items.c.id, items.c.fence)
+        update(items).where(in_order(*held), *held).values(lease_until=now() + lease_seconds).returning(items.c.id, items.c.fence)
     )
     with ledger.write() as connection:
         return {(row.id, row.fence) for row in connection.execute(statement)}
@@ -304,13 +303,12 @@ def sweep(ledger: Ledger) -> list[str]:
     Past its deadline an item was hung: that is a failed attempt. Otherwise its worker died: counted as lost, never as an error.
     """
     expired = and_(items.c.state == ItemState.RUNNING, items.c.lease_until < now())
-    batch = select(items.c.id).where(expired).limit(MAX_ROWS).scalar_subquery()
     hung = items.c.deadline_at <= now()
     attempts = items.c.attempts + case((hung, 1), else_=0)
     dead = and_(hung, attempts >= items.c.max_attempts)
     statement = (
         update(items)
-        .where(items.c.id.in_(batch), expired)
+        .where(in_order(expired, limit=MAX_ROWS), expired)
         .values(
             state=case((dead, literal(ItemState.DEAD.value)), else_=literal(ItemState.QUEUED.value)),
             attempts=attempts,

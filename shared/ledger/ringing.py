@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row, and_, case, exists, func, insert, null, or_, select, update
 
 from shared.ledger.database import Ledger, now
+from shared.ledger.ordering import in_order
 from shared.ledger.tables import LIVE, ItemState, items, pools, runs
 
 
@@ -87,14 +88,16 @@ def mark_rung(ledger: Ledger, item_ids: list[str]) -> set[str]:
     """Notes that items are being rung; returns those that are still queued. Ring them after this has committed, never before."""
     queued = and_(items.c.id.in_(item_ids), items.c.state == ItemState.QUEUED)
     with ledger.write() as connection:
-        return set(connection.execute(update(items).where(queued).values(rung_at=now()).returning(items.c.id)).scalars())
+        return set(
+            connection.execute(update(items).where(in_order(queued), queued).values(rung_at=now()).returning(items.c.id)).scalars()
+        )
 
 
 def unring(ledger: Ledger, item_ids: list[str]) -> None:
     """Takes the note back where the broker was away: rung again at the next pass."""
     queued = and_(items.c.id.in_(item_ids), items.c.state == ItemState.QUEUED)
     with ledger.write() as connection:
-        connection.execute(update(items).where(queued).values(rung_at=null()))
+        connection.execute(update(items).where(in_order(queued), queued).values(rung_at=null()))
 
 
 def pool_set(ledger: Ledger, pool: str) -> tuple[str, float]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
+from shared.ledger.ordering import in_order
 from shared.ledger.tables import (
     ENDED,
     LIVE,
@@ -195,12 +196,15 @@ def move_run(ledger: Ledger, run_id: str, before: RunState, after: RunState, rea
 
 
 def _cancel_rest(connection: Connection, run_id: str) -> None:
-    open_items = and_(items.c.run_id == run_id, items.c.state.in_((ItemState.QUEUED, ItemState.RUNNING)))
-    connection.execute(
-        update(items).where(open_items).values(state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now())
-    )
+    # stages first: one that is being opened right now is waited for, and its new items are then seen
     open_stages = and_(stages.c.run_id == run_id, stages.c.state.in_((StageState.WAITING, StageState.OPEN)))
     connection.execute(update(stages).where(open_stages).values(state=StageState.CANCELLED, closed_at=now()))
+    open_items = and_(items.c.run_id == run_id, items.c.state.in_((ItemState.QUEUED, ItemState.RUNNING)))
+    connection.execute(
+        update(items)
+        .where(in_order(open_items), open_items)
+        .values(state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now())
+    )
 
 
 def cancel_run(ledger: Ledger, run_id: str) -> None:
@@ -220,7 +224,9 @@ def set_paused(ledger: Ledger, run_id: str, paused: bool) -> None:
         held = and_(items.c.run_id == run_id, items.c.state == ItemState.RUNNING)
         if paused:
             connection.execute(
-                update(items).where(held).values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
+                update(items)
+                .where(in_order(held), held)
+                .values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
             )
         add_event(connection, run_id, "run.paused" if paused else "run.resumed", {})
 
