@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DISTRIBUTIONS = importlib.metadata.packages_distributions()
+"""Module -> names of the installed packages that bring it."""
 FILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 by_name = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
@@ -93,8 +95,7 @@ def imported_when_loaded(folder: str) -> dict[str, Path]:
 def test_small_services_find_what_they_import(folder):
     """Else a process of the small image ends as it starts, though all is well on a laptop."""
     there = {re.sub(r"[-_.]+", "-", name).lower() for lock in ("gateway.txt", "worker.txt", "site.txt") for name in pins(lock)}
-    distributions = importlib.metadata.packages_distributions()
     for module, file in imported_when_loaded(folder).items():
         if module not in sys.stdlib_module_names and module not in ("shared", "services"):
-            names = {re.sub(r"[-_.]+", "-", name).lower() for name in distributions[module]}
+            names = {re.sub(r"[-_.]+", "-", name).lower() for name in DISTRIBUTIONS[module]}
             assert names & there, f"{file.relative_to(ROOT)} imports {module}"
