@@ -12,7 +12,7 @@ What becomes of a sampled line:
 | the end of the model's text without an answer | a dead end: not final (it states nothing), `ended="no_answer"`, never expanded |
 | cut by the token limit | dropped, counted in `truncated_steps` |
 | white space alone | asked for once more, after that blank line; dropped and counted in `blank_steps` if it is blank again |
-| equal to a sibling, case and spacing apart | merged into it: `multiplicity` |
+| equal to a sibling, but for case and spacing | merged into it: `multiplicity` |
 | an answer that the grader cannot judge | dropped, counted in `ungraded_steps` |
 """
 
@@ -288,8 +288,8 @@ class Growth:
 
 
 def normalised(text: str) -> str:
-    """What makes two sibling steps equal: their words, case and spacing apart."""
-    return re.sub(r"\s+", " ", text).strip().casefold()
+    """What makes two sibling steps equal: their words, apart from case, spacing and the kind of apostrophe."""
+    return re.sub(r"\s+", " ", text).strip().casefold().replace("’", "'")
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
