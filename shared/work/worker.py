@@ -32,9 +32,7 @@ def main() -> None:
         importlib.import_module(f"services.{service}.tasks")
     runtime = Runtime(settings(), ",".join(services), arguments.slots)
 
-    @app.task(name=TASK, ignore_result=True)
-    def work(item_id: str) -> None:
-        runtime.work(item_id)
+    app.task(runtime.work, name=TASK, ignore_result=True)
 
     def start(**kw: Any) -> None:
         runtime.start()

@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.system, pytest.mark.engine, pytest.mark.timeout(1200)]
 
 BASE = {"base": {"model": "smollm2-135m-instruct", "max_model_len": 1024}}
 
+MEASURE = {"kind": "evaluate", "models": ["base"], "problems": "few"}
+
 
 def few(skip: int, count: int) -> dict[str, Any]:
     return {"generator": "arithmetic", "seed": 5, "skip": skip, "count": count}
@@ -89,7 +91,7 @@ def test_bad_recipes_are_refused_in_one_clear_message(stack: Stack, tmp_path: Pa
         "name": "bad",
         "models": BASE,
         "problems": {"few": few(0, 2)},
-        "stages": {"measure": {"kind": "evaluate", "models": ["base"], "problems": "few"}},
+        "stages": {"measure": MEASURE},
         **change,
     }
     done = stack.cli("run", str(stack.recipe(tmp_path, **recipe)), check=False)
@@ -109,7 +111,9 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         models=BASE,
         problems={"search": few(300, 40)},
         stages={
-            "trees": {"kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5, "sampling": {"max_tokens": 48}},
+            "trees": {
+                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5, "sampling": {"max_tokens": 48},
+            },
             "thoughts": {"kind": "compile", "trees": "trees"},
         },
     )  # fmt: skip
