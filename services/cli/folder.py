@@ -98,8 +98,8 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port(preferred: int, *taken: int) -> int:
-    """The preferred port if it is free (and not among `taken`), else any free one."""
-    if preferred not in taken and port_is_free(preferred):
+    """The preferred port if it is free (and not among `taken`), else any free one; 0: no preference."""
+    if preferred and preferred not in taken and port_is_free(preferred):
         return preferred
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -97,6 +97,7 @@ def valkey_command(port: int, folder: Path) -> list[str]:
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
+        "set-proc-title": "no",  # a title would overwrite the environment, and the watchdog's mark with it
     }
     return [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
 

@@ -8,7 +8,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -75,14 +74,14 @@ class Supervisor:
     ) -> None:
         self.parts = list(parts)
         self._logs = logs
-        # setproctitle (which engines use) would overwrite the environment that the mark is read from
+        # process titles (Celery's, vLLM's) would overwrite the environment that the mark is read from
         self._env = {**env, watchdog.VARIABLE: mark, "SPT_NOENV": "1"}
         self._mark = mark
         self._told = told
         self._changed = changed
         self._first_wait = first_wait
         self._keepers: list[asyncio.Task[None]] = []
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Starts all parts in order, and returns when all are ready. Never gives up: cancel it to do so."""
@@ -103,8 +102,9 @@ class Supervisor:
         for wave in sorted({part.wave for part in self.parts}):
             await asyncio.gather(*(self._end(part) for part in self.parts if part.wave == wave))
         await asyncio.to_thread(watchdog.kill_marked, self._mark)
-        if self._watchdog:
-            await asyncio.to_thread(watchdog.dismiss, self._watchdog)
+        if self._watchdog and self._watchdog.returncode is None:
+            self._watchdog.kill()
+            await self._watchdog.wait()
         self._changed()
 
     def log_tail(self, part: Part, lines: int = 20) -> str:
@@ -164,8 +164,10 @@ class Supervisor:
 
     async def _keep_watchdog(self) -> None:
         while True:
-            self._watchdog = watchdog.start(self._mark)
-            await asyncio.to_thread(self._watchdog.wait)
+            self._watchdog = await asyncio.create_subprocess_exec(
+                *watchdog.command(self._mark), stdin=asyncio.subprocess.PIPE, start_new_session=True
+            )
+            await self._watchdog.wait()
 
     async def _end(self, part: Part) -> None:
         process = part.process

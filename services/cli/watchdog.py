@@ -6,7 +6,6 @@ part's process group (an engine in a session of its own, say). Reads Linux's /pr
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,16 +13,9 @@ from pathlib import Path
 VARIABLE = "LONGTHOUGHT_UP"
 
 
-def start(mark: str) -> "subprocess.Popen[bytes]":
-    """A watchdog that lives in a session of its own until the caller dies, or dismisses it."""
-    command = [sys.executable, "-S", "-E", __file__, mark]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-
-
-def dismiss(process: "subprocess.Popen[bytes]") -> None:
-    """Sends a watchdog home."""
-    process.kill()
-    process.wait()
+def command(mark: str) -> list[str]:
+    """The command line of a watchdog. Give it a pipe as stdin, and a session of its own."""
+    return [sys.executable, "-S", "-E", __file__, mark]
 
 
 def marked(mark: str) -> list[int]:
