@@ -79,10 +79,11 @@ class Watch:
             self._reap(child)
         if self._code is None:
             end()
-        else:
-            _signal(descendants(os.getpid()), signal.SIGTERM)
-        deadline = time.monotonic() + self._grace
+        told, deadline = False, time.monotonic() + self._grace
         while time.monotonic() < deadline and (self._code is None or descendants(os.getpid())):
+            if self._code is not None and not told:
+                _signal(descendants(os.getpid()), signal.SIGTERM)  # what the child left behind
+                told = True
             self._reap(child)
             time.sleep(LOOK_SECONDS / 4)
         while left := descendants(os.getpid()):  # what is killed may leave children to us, its subreaper

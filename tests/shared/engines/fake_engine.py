@@ -1,7 +1,7 @@
 """A server with vLLM's routes and no model, run as an engine's command: `python fake_engine.py PORT MODEL`.
 
 Starts a grandchild, as vLLM does.
-Environment: FAKE_FAIL (exit with these words), FAKE_STARTS (a file that gets a line a start).
+Environment: FAKE_FAIL (exit with these words), FAKE_SLOW (never answer), FAKE_STARTS (a file that gets a line a start).
 """
 
 import json
@@ -44,5 +44,7 @@ if __name__ == "__main__":
     if "FAKE_STARTS" in os.environ:
         with open(os.environ["FAKE_STARTS"], "a") as starts:
             starts.write(f"{sys.argv[2]}\n")
+    if "FAKE_SLOW" in os.environ:
+        time.sleep(3600)
     Handler.model = sys.argv[2]
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -1,0 +1,90 @@
+"""vLLM itself with SmolLM2: what the fakes of the other tests stand for."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.base import Message
+from shared.contracts.recipe import ModelSpec, Sampling
+from shared.contracts.work import ModelRef, engine_set
+from shared.engines import quickstart
+from shared.engines.client import Endpoint, EngineDied, RequestRefused
+from shared.engines.roles import Engines
+from shared.engines.supervise import descendants
+from shared.ledger.database import Ledger
+from tests.shared.engines.processes import alive
+
+pytestmark = pytest.mark.engine
+
+QUESTION = [Message(role="user", content="What is the capital of France?")]
+GREEDY = Sampling(temperature=0.0, max_tokens=24)
+
+
+async def test_chat_gives_sensible_text(smollm_endpoint: Endpoint):
+    completion = await smollm_endpoint.chat(QUESTION, sampling=GREEDY)
+    (choice,) = completion.choices
+    assert "Paris" in choice.text  # the conversion was right
+    assert choice.finish_reason == "stop"
+    assert completion.prompt_tokens == len(await smollm_endpoint.tokenize_chat(QUESTION))
+    assert smollm_endpoint.engine.startswith("vllm ")
+
+
+async def test_token_ids_in_and_out(smollm_endpoint: Endpoint):
+    prompt = await smollm_endpoint.tokenize_chat(QUESTION)
+    by_ids = await smollm_endpoint.complete(prompt, n=4, sampling=Sampling(temperature=0.9, max_tokens=8))
+    assert len(by_ids.choices) == 4
+    assert by_ids.completion_tokens == sum(len(choice.token_ids) for choice in by_ids.choices)
+    for choice in by_ids.choices:
+        if choice.finish_reason == "length":
+            assert len(choice.token_ids) == 8
+            assert await smollm_endpoint.tokenize(choice.text) == list(choice.token_ids) or "\ufffd" in choice.text
+
+
+async def test_a_step_ends_with_its_newline(smollm_endpoint: Endpoint):
+    prompt = "".join(f"Step {number}: {number} + 1 = {number + 1}\n" for number in range(1, 5)) + "Step 5:"
+    completion = await smollm_endpoint.complete(prompt, sampling=GREEDY, stop=["\n"], include_stop=True)
+    (choice,) = completion.choices
+    assert choice.text == " 5 + 1 = 6\n"
+    assert choice.finish_reason == "stop"
+    assert await smollm_endpoint.tokenize(choice.text) == list(choice.token_ids)
+
+
+async def test_digits_are_single_tokens(smollm_endpoint: Endpoint):
+    # the model's own pre-tokenizer, which the conversion has to restore: splits digits before white space
+    one = [await smollm_endpoint.tokenize(text) for text in ("\n\n", "3", "1")]
+    assert await smollm_endpoint.tokenize("\n\n31") == [token for ids in one for token in ids]
+
+
+async def test_a_refusal_is_in_the_servers_words(smollm_endpoint: Endpoint):
+    with pytest.raises(RequestRefused, match="max_model_len=2048"):
+        await smollm_endpoint.complete("q", sampling=Sampling(max_tokens=100_000))
+
+
+async def test_a_killed_engine_is_restarted_and_close_leaves_nothing(tmp_path: Path):
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.migrate()
+    engines = Engines(ledger, "worker")
+    ref = ModelRef(name="base", spec=ModelSpec(model=quickstart.NAME, max_model_len=512))
+    before = set(descendants(os.getpid()))
+
+    def of_engine(word: bytes) -> list[int]:
+        mine = set(descendants(os.getpid())) - before
+        return [pid for pid in mine if word in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    async with engines.using(engine_set({"policy": ref})) as serving:
+        endpoint = await serving.endpoint(ref)
+        assert (await endpoint.complete("1 + 1 =", sampling=GREEDY)).choices
+        (core,) = of_engine(b"EngineCore")
+        os.kill(core, signal.SIGKILL)
+        with pytest.raises(EngineDied):
+            await endpoint.complete("1 + 1 =", sampling=GREEDY)
+        assert not alive(core)
+        endpoint = await serving.endpoint(ref)
+        assert (await endpoint.complete("1 + 1 =", sampling=GREEDY)).choices
+    family = set(descendants(os.getpid())) - before
+    assert len(of_engine(b"EngineCore")) == 1
+    await engines.close()
+    assert not any(alive(pid) for pid in family)
+    ledger.close()
