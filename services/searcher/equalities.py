@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.searcher.expressions import MAX_DIGITS, Token, Unreadable, Value, evaluate, respelled, tokens_of
+from services.searcher.expressions import MAX_DIGITS, Token, Unreadable, Value, evaluate, tokens_of
+from services.searcher.spelling import respelled
 from services.searcher.units import FACTORS, OPERATE, QUALIFY
 
 MAX_LENGTH = 4000
