@@ -10,7 +10,7 @@ from shared.answers.verify import GradingError
 from shared.artifacts import read_bytes
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
-from shared.engines.client import Choice, EndpointUnreachable, EngineDied, RequestRefused
+from shared.engines.client import Choice, Endpoint, EndpointUnreachable, EngineDied, RequestRefused
 from shared.ledger.database import Ledger
 from shared.ledger.items import commit, release
 from shared.ledger.records import iterate_records
@@ -136,3 +136,18 @@ async def test_missing_and_ungraded_samples_are_shown_and_not_counted_wrong(
 async def test_a_stage_without_samples_has_no_report(take: Take) -> None:
     with pytest.raises(Hopeless, match="every item of this stage died"):
         await evaluate(take("close"))
+
+
+@pytest.mark.engine
+async def test_a_real_model_is_sampled_graded_and_reported(ledger: Ledger, take: Take, smollm_endpoint: Endpoint) -> None:
+    work = take("base", smollm_endpoint)
+    result = await evaluate(work)
+    samples = samples_of(result)
+    assert len(samples) == 6
+    assert all(sample.text and 0 < sample.completion_tokens <= 512 for sample in samples)
+    assert any(first.text != second.text for first, second in zip(samples[::2], samples[1::2], strict=True))  # draws, not copies
+    commit(ledger, work.lease, result)
+    [record] = (await evaluate(take("close"))).records
+    score = RunReport.model_validate(record.body).models["base"]
+    assert score.n == 3 and score.conditions.engine.startswith("vllm ")
+    assert score.avg_tokens == sum(sample.completion_tokens for sample in samples) / 6
