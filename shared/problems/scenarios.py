@@ -1,6 +1,6 @@
 """What the arithmetic word problems are about: the words of each scenario, without numbers.
 
-Every clause stands in the question as a sentence and opens the step that works it out. `{N}` is the person's name, `{P}` and
+Every clause stands in the question as a sentence. `{N}` is the person's name, `{P}` and
 `{p_obj}` the pronoun, `{O}` the things counted; `{a}`, `{b}`, `{n}`, `{k}` are numbers.
 """
 

@@ -20,7 +20,7 @@ SEEDS = st.integers(min_value=0, max_value=2**31)
 def test_every_equality_is_true_and_the_last_is_the_answer(seed: int) -> None:
     for problem in generate("arithmetic", seed, 0, 40):
         *steps, conclusion = (problem.solution or "").splitlines()
-        assert 3 <= len(steps) <= 5
+        assert 2 <= len(steps) <= 4
         assert conclusion == f"The answer is {problem.answer}."
         known = {int(number) for number in re.findall(r"\d+", problem.question)}
         for number, step in enumerate(steps, 1):
@@ -31,7 +31,7 @@ def test_every_equality_is_true_and_the_last_is_the_answer(seed: int) -> None:
             assert {a, b} <= known, "a step uses only what the question or an earlier step gave"
             known.add(c)
         assert str(c) == problem.answer
-        assert 0 < c < 500
+        assert 0 < c < 300
 
 
 @settings(max_examples=15, deadline=None)
@@ -61,7 +61,7 @@ def test_stories_vary() -> None:
     problems = list(generate("arithmetic", 1, 0, 500))
     openings = {re.sub(r"\d+", "#", " ".join(problem.question.split(".")[0].split()[1:])) for problem in problems}
     assert len(openings) > 30
-    assert Counter(problem.level for problem in problems).keys() == {3, 4, 5}
+    assert Counter(problem.level for problem in problems).keys() == {2, 3, 4}
     assert max(len(problem.question.split()) for problem in problems) <= 50
 
 
@@ -71,8 +71,8 @@ def test_without_a_count_the_sequence_goes_on() -> None:
 
 def test_the_sequence_is_the_same_everywhere() -> None:
     [problem] = generate("arithmetic", 0, 1, 1)
-    assert problem.question == "Eva lays 8 rows of 5 bricks. She lays 44 more. She takes 30 back. How many bricks are in place?"
-    assert problem.answer == "54"
+    assert problem.question == "Eva lays 8 rows of 5 bricks. She lays 29 more. She takes 16 back. How many bricks are in place?"
+    assert problem.answer == "53"
 
 
 def test_an_unknown_generator_is_refused() -> None:
