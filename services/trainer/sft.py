@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -42,6 +43,17 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         loss = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], loss_labels=inputs["labels"])
         # DDP averages gradients over the processes, while num_items_in_batch counts the tokens of all
         return loss * self.accelerator.num_processes / num_items_in_batch
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """Linear warm-up and decay. transformers' own has a first step at learning rate 0: one of few, in a short training."""
+        warmup: int = self.args.get_warmup_steps(num_training_steps)
+
+        def rate(step: int) -> float:
+            return min((step + 1) / (warmup + 1), (num_training_steps - step) / (num_training_steps - warmup))
+
+        self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, rate)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
 
 def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
@@ -140,8 +152,7 @@ def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> SFTConfig:
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=job.batch_size // (micro * job.processes),
         learning_rate=job.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(job.warmup_share * steps),
+        warmup_steps=min(round(job.warmup_share * steps), steps - 1),
         train_sampling_strategy="sequential",  # the dataset is the schedule, in its order
         dataset_kwargs={"skip_prepare_dataset": True},  # and holds token ids and labels already
         max_length=None,

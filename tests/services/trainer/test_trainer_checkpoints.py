@@ -1,0 +1,69 @@
+"""Which checkpoint a new attempt goes on from."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from services.trainer.checkpoints import COMPLETE, Place, discard, fetch, mark_complete, mirror_checkpoint, newest, place_of
+from shared.artifacts import delete_folder, list_files
+from shared.settings import Settings
+
+
+def checkpoint(folder: Path, step: int, complete: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "weights").write_text(f"weights of step {step}")
+    if complete:
+        mark_complete(path)
+    return path
+
+
+def test_a_checkpoint_cut_short_is_deleted_and_the_one_before_it_taken(tmp_path):
+    assert newest(tmp_path) is None
+    checkpoint(tmp_path, 80)
+    last = checkpoint(tmp_path, 100)
+    torn = checkpoint(tmp_path, 120, complete=False)
+    assert newest(tmp_path) == last
+    assert not torn.exists()
+
+
+@pytest.fixture
+def mirror():
+    url = f"memory://{uuid.uuid4().hex}"
+    yield url
+    delete_folder(url)
+
+
+def test_another_machine_goes_on_from_the_mirror(tmp_path, mirror):
+    first = Place(tmp_path / "first", mirror)
+    fetch(first)
+    for step in (20, 40):
+        mirror_checkpoint(checkpoint(first.folder, step, complete=False), mirror)
+    assert {path.split("/")[0] for path, _ in list_files(mirror)} == {"checkpoint-40"}, "older copies are deleted"
+    second = Place(tmp_path / "second", mirror)
+    checkpoint(second.folder, 20)
+    fetch(second)
+    found = newest(second.folder)
+    assert found and (found.name, (found / "weights").read_text()) == ("checkpoint-40", "weights of step 40")
+
+
+def test_a_copy_cut_short_is_not_taken(tmp_path, mirror):
+    first = Place(tmp_path / "first", mirror)
+    mirror_checkpoint(checkpoint(first.folder, 20, complete=False), mirror)
+    mirror_checkpoint(checkpoint(first.folder, 40, complete=False), mirror)
+    delete_folder(f"{mirror}/checkpoint-40/{COMPLETE}")
+    second = Place(tmp_path / "second", mirror)
+    fetch(second)
+    assert newest(second.folder) is None
+
+
+def test_local_artifacts_need_no_mirror_and_a_finished_training_leaves_nothing(tmp_path, monkeypatch):
+    settings = Settings(artifacts_url=f"file://{tmp_path}/artifacts", cache_dir=tmp_path / "cache")
+    monkeypatch.setattr("shared.artifacts.settings", lambda: settings)
+    place = place_of("run", "teach", "abc")
+    assert place == Place(tmp_path / "artifacts/runs/run/teach/checkpoints-abc", None)
+    checkpoint(place.folder, 20)
+    discard(place)
+    discard(place)
+    assert not place.folder.exists()

@@ -1,0 +1,274 @@
+"""Whole trainings of a tiny model: in this process for what must be exact, under `accelerate launch` for what must be real."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+
+from services.trainer import tasks
+from services.trainer.check import problem_of
+from services.trainer.data import DataError
+from services.trainer.job import STOPPED, Done, Event, Job, Sample, Started, Step, Stopped, parse_event, write_samples
+from services.trainer.stopping import Stopping
+from shared.contracts.base import Origin
+from shared.contracts.recipe import ModelSpec, Recipe
+from shared.contracts.report import Checkpoint
+from shared.contracts.thought import Example
+from shared.contracts.work import ModelRef, Payload
+from shared.ledger.database import Ledger
+from shared.ledger.locks import acquire_lock
+from shared.settings import Settings
+from shared.work.context import Work
+from shared.work.registry import Hopeless
+
+T = TypeVar("T")
+slow = pytest.mark.timeout(600)  # processes that import torch: a minute when idle, several on a loaded machine
+
+
+def sample(n: int) -> Sample:
+    return Sample(id=str(n), problem_id=str(n), prompt=f"What is {n} + {n}?", completion=f"The answer is {n + n}." * (n % 3 + 1))
+
+
+def job_in(folder: Path, base: Path, **changes) -> Job:
+    folder.mkdir()
+    (folder / "checkpoints").mkdir()
+    write_samples(folder / "samples.jsonl", [sample(n) for n in range(20)])
+    job = Job(
+        base=str(base),
+        data=str(folder / "samples.jsonl"),
+        output=str(folder / "model"),
+        checkpoints=str(folder / "checkpoints"),
+        epochs=4,
+        learning_rate=3e-3,
+        batch_size=8,
+        max_length=256,
+        warmup_share=0.1,
+        save_steps=4,
+        seed=1,
+    )
+    return job.model_copy(update=changes)
+
+
+class Listener:
+    """Collects events; tells the training to stop after a step, if asked to."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.events: list[Event] = []
+        self.stopping = Stopping()
+        self._stop_at = stop_at
+
+    def tell(self, event) -> None:
+        self.events.append(event)
+        if isinstance(event, Step) and event.step == self._stop_at:
+            self.stopping.tell()
+
+    def of(self, kind: type[T]) -> list[T]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, tiny_model):
+    import torch
+
+    from services.trainer.sft import train
+
+    whole = Listener()
+    train(job_in(tmp_path / "whole", tiny_model), whole.stopping, whole.tell)
+    (started,), (done,) = whole.of(Started), whole.of(Done)
+    assert (started.samples, started.steps, started.resumed_from, started.too_long) == (20, 10, None, 0)
+    assert started.shown.endswith("<|im_end|>⟧") and "⟦The answer is " in started.shown
+    losses = [step.loss for step in whole.of(Step)]
+    assert len(losses) == 10 and losses[-1] < losses[0]
+    assert [step.learning_rate for step in whole.of(Step)][:3] == pytest.approx([0.0015, 0.003, 0.003 * 8 / 9])
+    assert done.loss == pytest.approx(losses[-1])
+
+    job = job_in(tmp_path / "halved", tiny_model)
+    first = Listener(stop_at=6)  # between two regular checkpoints
+    train(job, first.stopping, first.tell)
+    stopped_after = first.of(Stopped)[0].step
+    assert 6 <= stopped_after <= 7 and not first.of(Done) and not (tmp_path / "halved/model").exists()
+    second = Listener()
+    train(job, second.stopping, second.tell)
+    assert second.of(Started)[0].resumed_from == stopped_after
+    assert [step.loss for step in [*first.of(Step), *second.of(Step)]] == losses
+    mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "halved")
+    assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert {tensor.dtype for tensor in mine.values()} == {torch.bfloat16}
+
+
+def test_micro_batches_change_nothing_but_rounding(tmp_path, tiny_model):
+    from services.trainer.sft import train
+
+    losses = []
+    for micro in (8, 2):
+        listener = Listener()
+        train(job_in(tmp_path / str(micro), tiny_model, micro_batch_size=micro, epochs=1), listener.stopping, listener.tell)
+        losses.append([step.loss for step in listener.of(Step)])
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_length": 20}, "max_length 20 is too short for all 20 samples"),
+        ({"micro_batch_size": 3}, "micro_batch_size 3 does not divide"),
+        ({"processes": 3}, "batch_size 8 cannot be shared by 3 processes"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(tmp_path, tiny_model, changes, words):
+    from services.trainer.sft import train
+
+    with pytest.raises(DataError, match=words):
+        train(job_in(tmp_path / "job", tiny_model, **changes), Stopping(), lambda event: None)
+
+
+def test_too_long_samples_are_left_out_and_counted(tmp_path, tiny_model):
+    from services.trainer.sft import train
+
+    listener = Listener()
+    train(job_in(tmp_path / "job", tiny_model, max_length=80, epochs=1), listener.stopping, listener.tell)
+    assert (listener.of(Started)[0].samples, listener.of(Started)[0].too_long) == (14, 6)
+
+
+def test_a_model_is_trainable_or_says_why_not(tmp_path, tiny_model, make_tokenizer):
+    assert problem_of(tiny_model) is None
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    assert problem_of(bare) == f"{bare} holds no *.safetensors weights"
+    (bare / "model.safetensors").touch()
+    assert "config or tokenizer does not load" in str(problem_of(bare))
+    (bare / "config.json").write_text('{"model_type": "vit"}')
+    make_tokenizer().save_pretrained(bare)
+    assert "is not a causal language model" in str(problem_of(bare))
+    (bare / "config.json").write_text((tiny_model / "config.json").read_text())
+    make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "")).save_pretrained(bare)
+    assert "no end-of-turn token follows" in str(problem_of(bare))
+
+
+@slow
+def test_sigterm_saves_and_exits_with_a_code_of_its_own(tmp_path, tiny_model):
+    job = job_in(tmp_path / "job", tiny_model, epochs=4000)
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    command = [sys.executable, "-m", "services.trainer.train", str(tmp_path / "job.json")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        step = 0
+        for line in process.stdout:
+            event = parse_event(line)
+            if isinstance(event, Step) and not step:
+                step = event.step
+                process.send_signal(signal.SIGTERM)
+        assert process.wait() == STOPPED, process.stderr.read().decode() if process.stderr else ""
+    assert isinstance(event, Stopped) and event.step >= step
+    assert (tmp_path / f"job/checkpoints/checkpoint-{event.step}/complete").exists()
+
+
+class FakeLease:
+    run_id, stage, key, item_id = "run", "teach", "train", "run/teach/train"
+
+
+class FakeWork:
+    """A Work over records in memory and a real ledger for locks."""
+
+    def __init__(self, ledger: Ledger, artifacts: str, base: Path, epochs: float, texts: int) -> None:
+        self.ledger, self.lease, self.holder = ledger, FakeLease(), "worker"
+        self.recipe = Recipe.model_validate(
+            {
+                "name": "tiny",
+                "models": {"base": {"model": str(base)}},
+                "problems": {"p": {"set": "p"}},
+                "stages": {
+                    "data": {"kind": "import", "problems": "p"},
+                    "teach": {"kind": "train", "base": "base", "data": "data", "epochs": epochs, "save_steps": 10_000},
+                },
+            }
+        )
+        self.stage = self.recipe.stages["teach"]
+        self.payload = Payload(roles={"base": ModelRef(name="base", spec=ModelSpec(model=str(base)))})
+        self.folder = f"{artifacts}/runs/run/teach/train/1"
+        self.shown: list[dict[str, Any]] = []
+        self.first_step = asyncio.Event()
+        self._texts = texts
+
+    async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
+        if kind != "example":
+            return []
+        origin = Origin(run_id="run", stage="data")
+        made = [
+            Example(id=one.id, problem_id=one.id, question=one.prompt, answer="?", text=one.completion, origin=origin)
+            for one in map(sample, range(self._texts))
+        ]
+        return [example.model_dump(mode="json") for example in made]
+
+    def origin(self, model: str | None = None, prompt: str | None = None) -> Origin:
+        return Origin(run_id="run", stage="teach", model=model, prompt=prompt)
+
+    async def progress(self, figures: dict[str, Any]) -> None:
+        self.shown.append(figures)
+        self.first_step.set()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    chosen = Settings(artifacts_url=f"file://{tmp_path}/artifacts", cache_dir=tmp_path / "cache", device="bench")
+    for module in ("shared.artifacts", "services.trainer.tasks", "services.trainer.device", "services.trainer.checkpoints"):
+        monkeypatch.setattr(f"{module}.settings", lambda: chosen)
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    ledger.migrate()
+    yield ledger, chosen.artifacts_url
+    ledger.close()
+
+
+@slow
+async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home, tmp_path, tiny_model):
+    ledger, artifacts = home
+    first = FakeWork(ledger, artifacts, tiny_model, epochs=300, texts=16)
+    attempt = asyncio.ensure_future(tasks.train(cast(Work, first)))
+    await asyncio.wait({attempt, asyncio.create_task(first.first_step.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    assert not attempt.done(), attempt.exception()
+    assert not acquire_lock(ledger, "device:bench", "engine", 60), "a training holds its device"
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attempt
+    assert acquire_lock(ledger, "device:bench", "training", 0)
+    kept = list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*/checkpoint-*/complete"))
+    assert len(kept) == 1, "it saved where it was"
+
+    second = FakeWork(ledger, artifacts, tiny_model, epochs=300, texts=16)
+    result = await tasks.train(cast(Work, second))
+    (record,) = result.records
+    checkpoint = Checkpoint.model_validate(record.body)
+    assert (record.kind, record.key) == ("checkpoint", "checkpoint")
+    assert checkpoint.resumed_from and first.shown[0]["step"] <= checkpoint.resumed_from < checkpoint.steps == 600
+    assert result.model and result.model.uri == checkpoint.uri == f"{second.folder}/model"
+    assert second.shown[-1]["step"] == second.shown[-1]["of"] == 600
+    model = tmp_path / "artifacts/runs/run/teach/train/1/model"
+    names = {path.name for path in model.iterdir()}
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"} <= names
+    assert problem_of(model) is None, "what was trained can be trained on"
+    assert "stage `teach` of recipe `tiny`" in (model / "README.md").read_text()
+    assert not list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*")), "its checkpoints are gone"
+    assert not list((tmp_path / "cache/training").glob("scratch-*"))
+
+
+@slow
+async def test_what_the_process_refuses_is_hopeless(home, tmp_path, tiny_model, make_tokenizer):
+    ledger, artifacts = home
+    base = tmp_path / "base"
+    base.mkdir()
+    for file in tiny_model.iterdir():
+        (base / file.name).write_bytes(file.read_bytes())
+    make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "")).save_pretrained(base)
+    with pytest.raises(Hopeless, match="no end-of-turn token follows"):
+        await tasks.train(cast(Work, FakeWork(ledger, artifacts, base, epochs=1, texts=4)))
