@@ -87,13 +87,13 @@ def advance(stage: Mapping[str, Any]) -> float:
 
 def details(stage: Mapping[str, Any]) -> str:
     """What is going on in an open stage: items in hand, and the step and loss of a training."""
-    parts = [f"{stage['running']} running"] if stage["running"] else ["queued"]
+    parts = [f"{stage['running']} running"] if stage["running"] else ["waiting for a worker"] if stage["queued"] else []
     for figures in stage["progress"].values():
         if "loss" in figures:
             parts.append(f"step {figures['step']}/{figures['of']}  loss {figures['loss']:.3f}")
     if stage["lost"]:
         parts.append(f"{stage['lost']} leases lost")
-    return "  " + "  ".join(parts)
+    return "".join(f"  {part}" for part in parts)
 
 
 def state_text(state: str) -> Text:

@@ -100,7 +100,8 @@ def show_dead(client: Client, status: Status) -> None:
     if not dead:
         return
     for item, _ in zip(client.items(status["id"], state="dead"), range(SHOWN_ERRORS), strict=False):
-        say(f"dead: {item['stage']}/{item['key']}: {item['error']}", error=True)
+        if item["error"] not in (status["reason"] or ""):
+            say(f"dead: {item['stage']}/{item['key']}: {item['error']}", error=True)
     if dead > SHOWN_ERRORS:
         say(f"... and {dead - SHOWN_ERRORS} more dead items", error=True)
 
