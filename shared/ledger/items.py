@@ -236,6 +236,7 @@ def fail(ledger: Ledger, lease: Lease, error: str, hopeless: bool = False) -> It
     """
     attempts = items.c.attempts + 1
     dead = true() if hopeless else attempts >= items.c.max_attempts
+    error = error.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL takes no NUL in text
     with ledger.write() as connection:
         row = _hold(
             connection,

@@ -2,7 +2,6 @@
 
 from alembic import op
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 revision = '0001'
 down_revision = None
@@ -42,7 +41,7 @@ def upgrade() -> None:
     op.create_table('runs',
     sa.Column('id', sa.String(length=300), nullable=False),
     sa.Column('name', sa.String(length=300), nullable=False),
-    sa.Column('recipe', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('recipe', sa.JSON(), nullable=False),
     sa.Column('state', sa.String(length=300), nullable=False),
     sa.Column('paused', sa.Boolean(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
@@ -69,10 +68,11 @@ def upgrade() -> None:
     sa.Column('run_id', sa.String(length=300), nullable=False),
     sa.Column('stage', sa.String(length=300), nullable=True),
     sa.Column('type', sa.String(length=300), nullable=False),
-    sa.Column('body', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('body', sa.JSON(), nullable=False),
     sa.Column('created_at', sa.Float(), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id')
+    sa.PrimaryKeyConstraint('id'),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('events', schema=None) as batch_op:
         batch_op.create_index('events_by_run', ['run_id', 'xid', 'id'], unique=False)
@@ -82,7 +82,7 @@ def upgrade() -> None:
     sa.Column('run_id', sa.String(length=300), nullable=False),
     sa.Column('name', sa.String(length=300), nullable=False),
     sa.Column('uri', sa.Text(), nullable=False),
-    sa.Column('body', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('body', sa.JSON(), nullable=False),
     sa.Column('created_at', sa.Float(), nullable=False),
     sa.ForeignKeyConstraint(['run_id'], ['runs.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('run_id', 'name')
@@ -91,7 +91,7 @@ def upgrade() -> None:
     sa.Column('set_name', sa.String(length=300), nullable=False),
     sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('key', sa.String(length=300), nullable=False),
-    sa.Column('body', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('body', sa.JSON(), nullable=False),
     sa.ForeignKeyConstraint(['set_name'], ['problem_sets.name'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('set_name', 'place'),
     sa.UniqueConstraint('set_name', 'key')
@@ -101,7 +101,7 @@ def upgrade() -> None:
     sa.Column('name', sa.String(length=300), nullable=False),
     sa.Column('place', sa.Integer(), nullable=False),
     sa.Column('kind', sa.String(length=300), nullable=False),
-    sa.Column('needs', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('needs', sa.JSON(), nullable=False),
     sa.Column('state', sa.String(length=300), nullable=False),
     sa.Column('reason', sa.Text(), nullable=True),
     sa.Column('max_dead', sa.Integer(), nullable=False),
@@ -138,7 +138,7 @@ def upgrade() -> None:
     sa.Column('phase', sa.Integer(), nullable=False),
     sa.Column('service', sa.String(length=300), nullable=False),
     sa.Column('engine_set', sa.Text(), nullable=False),
-    sa.Column('payload', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('payload', sa.JSON(), nullable=False),
     sa.Column('state', sa.String(length=300), nullable=False),
     sa.Column('fence', sa.Integer(), nullable=False),
     sa.Column('worker', sa.String(length=300), nullable=True),
@@ -151,7 +151,7 @@ def upgrade() -> None:
     sa.Column('not_before', sa.Float(), nullable=False),
     sa.Column('rung_at', sa.Float(), nullable=True),
     sa.Column('error', sa.Text(), nullable=True),
-    sa.Column('progress', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=True),
+    sa.Column('progress', sa.JSON(), nullable=True),
     sa.Column('started_at', sa.Float(), nullable=True),
     sa.Column('ended_at', sa.Float(), nullable=True),
     sa.ForeignKeyConstraint(['run_id', 'stage'], ['stages.run_id', 'stages.name'], ondelete='CASCADE'),
@@ -167,7 +167,7 @@ def upgrade() -> None:
     sa.Column('item_id', sa.String(length=300), nullable=False),
     sa.Column('seq', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('fence', sa.Integer(), nullable=False),
-    sa.Column('body', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('body', sa.JSON(), nullable=False),
     sa.ForeignKeyConstraint(['item_id'], ['items.id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('item_id', 'seq')
     )
@@ -179,7 +179,7 @@ def upgrade() -> None:
     sa.Column('fence', sa.Integer(), nullable=False),
     sa.Column('kind', sa.String(length=300), nullable=False),
     sa.Column('key', sa.String(length=300), nullable=False),
-    sa.Column('body', sa.JSON().with_variant(postgresql.JSONB(astext_type=sa.Text()), 'postgresql'), nullable=False),
+    sa.Column('body', sa.JSON(), nullable=False),
     sa.Column('published', sa.Boolean(), nullable=False),
     sa.Column('created_at', sa.Float(), nullable=False),
     sa.ForeignKeyConstraint(['item_id'], ['items.id'], ondelete='CASCADE'),
