@@ -14,7 +14,7 @@ from rich.text import Text
 
 from services.cli.connect import gateway, stop
 from services.cli.runs import JsonOption, RunArgument
-from services.cli.terminal import FAILED, REFUSED, err, out, say
+from services.cli.terminal import FAILED, REFUSED, err, local, out, say
 from shared.client import Client
 
 
@@ -111,14 +111,6 @@ def dataset_lines(stage: str, dataset: Mapping[str, Any]) -> RenderableType:
         table.add_row(Text("files", style="dim"), Text(local(dataset["uri"]), style="dim"))
     lines.append(Padding(table, (0, 0, 0, 2)))
     return Group(*lines)
-
-
-def local(uri: str) -> str:
-    """A file's path as one would type it here: below the working folder, relative to it."""
-    path = Path(uri.removeprefix("file://"))
-    if "://" in uri and not uri.startswith("file://"):
-        return uri
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def export(

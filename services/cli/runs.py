@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -18,6 +18,7 @@ from services.cli.watch import Status, wait_for_preflight, watch
 from shared.client import ApiError, Client
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, as `longthought run` prints it.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for scripts.")]
 
 STAGE = ("state", "total", "done", "dead", "running", "queued")
@@ -32,7 +33,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe, as stages.search.width=3. Repeatable."),
     ] = None,
-    watch_it: Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")] = False,
+    watch_it: WatchOption = False,
 ) -> None:
     """Start a run. Prints its id, and waits until its models proved to be there."""
     try:
@@ -44,14 +45,25 @@ def run(
         print(run_id, flush=True)
         try:
             status = wait_for_preflight(client, run_id)
-            if status["state"] == "rejected":
-                stop(rejection(file, status), REFUSED)
-            if watch_it:
-                status = watch(client, run_id)
         except KeyboardInterrupt:
-            say(f"\nThe run goes on. See it with `longthought status {run_id}`, end it with `longthought cancel {run_id}`.")
-            raise typer.Exit(INTERRUPTED) from None
-        raise typer.Exit(finish(client, status))
+            leave(run_id)
+        if status["state"] == "rejected":
+            stop(rejection(file, status), REFUSED)
+        raise typer.Exit(attend(client, run_id) if watch_it else finish(client, status))
+
+
+def attend(client: Client, run_id: str) -> int:
+    """Shows a run until it ends; returns the exit code. Ctrl-C leaves it going."""
+    try:
+        return finish(client, watch(client, run_id))
+    except KeyboardInterrupt:
+        leave(run_id)
+
+
+def leave(run_id: str) -> NoReturn:
+    """Ends the command, but not the run."""
+    say(f"\nThe run goes on. Watch it with `longthought status {run_id} --watch`, end it with `longthought cancel {run_id}`.")
+    raise typer.Exit(INTERRUPTED)
 
 
 def post(client: Client, file: RecipeFile) -> str:
@@ -82,7 +94,7 @@ def finish(client: Client, status: Status) -> int:
     """Says how a run ended, with the errors of dead items; returns the exit code. A run that goes on is no matter: 0."""
     state, run_id = status["state"], status["id"]
     if state not in EXIT:
-        say(f"Running. Watch it with `longthought status {run_id}`.")
+        say(f"Running. Watch it with `longthought status {run_id} --watch`.")
         return DONE
     took = clock(status["created_at"], status["ended_at"], time.time())
     say(f"{run_id}: {state} after {took}.", error=EXIT[state] != DONE)
@@ -106,7 +118,8 @@ def show_dead(client: Client, status: Status) -> None:
         say(f"... and {dead - SHOWN_ERRORS} more dead items", error=True)
 
 
-def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: JsonOption = False) -> None:
+def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: WatchOption = Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")]
+JsonOption = False) -> None:
     """List runs, newest first."""
     with gateway() as client:
         found = [row for row, _ in zip(client.runs(), range(limit), strict=False)]
@@ -123,9 +136,12 @@ def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest f
     out.print(table if found else "No runs yet: `longthought run recipes/quickstart.yaml --watch` starts one.")
 
 
-def status(run_id: RunArgument, as_json: JsonOption = False) -> None:
+def status(run_id: RunArgument, as_json: WatchOption = Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")]
+JsonOption = False, watch_it: WatchOption = False) -> None:
     """Show how a run stands."""
     with gateway() as client:
+        if watch_it:
+            raise typer.Exit(attend(client, run_id))
         found = client.run(run_id)
         if as_json:
             stages = {name: {key: stage[key] for key in STAGE} for name, stage in found["stages"].items()}

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +20,7 @@ from services.cli import watchdog
 from services.cli.folder import Folder, free_port, port_is_free
 from services.cli.parts import common_env, parts
 from services.cli.supervisor import Part, Supervisor, python
-from services.cli.terminal import FAILED, REFUSED, out, say
+from services.cli.terminal import FAILED, REFUSED, local, out, say
 
 HOPELESS_AFTER = 3
 """Deaths in a row of one part, while all start, that end the attempt."""
@@ -195,6 +197,11 @@ def tell(part: Part, what: str) -> None:
     say(f"[dim]{time.strftime('%H:%M:%S')}[/dim]  {part.name:<13} {what}")
 
 
+def program() -> str:
+    """What one types for `longthought`: its path, where the shell would not find it."""
+    return "longthought" if shutil.which("longthought") else local(str(Path(sys.executable).parent / "longthought"))
+
+
 def panel(folder: Folder, data: Path, state: dict[str, Any], foreground: bool) -> Panel:
     """Where everything is, and what to type next."""
     about = Table.grid(padding=(0, 2))
@@ -206,9 +213,10 @@ def panel(folder: Folder, data: Path, state: dict[str, Any], foreground: bool) -
     about.add_row("API key", folder.key())
     about.add_row("Logs", f"{data}/logs")
     about.add_row()
-    about.add_row("Next", f"source {data}/client.env")
-    about.add_row("", "longthought run recipes/quickstart.yaml --watch")
-    about.add_row("Stop", "Ctrl-C" if foreground else f"longthought down --data {data}")
+    here = shlex.quote(str(data))
+    about.add_row("Next", f"source {here}/client.env")
+    about.add_row("", f"{program()} run recipes/quickstart.yaml --watch")
+    about.add_row("Stop", "Ctrl-C" if foreground else f"{program()} down --data {here}")
     return Panel(
         about, title="[bold]longthought[/bold] is up", title_align="left", border_style="green", expand=False, padding=(1, 2)
     )
