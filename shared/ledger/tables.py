@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 Json = JSON()
-"""Kept as it was written, on PostgreSQL too: JSONB would change the order of a recipe's stages, and refuse a NUL in a sampled text."""
+"""Kept as written, on PostgreSQL too: JSONB would change the order of a recipe's stages, and refuse a NUL in a sampled text."""
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 
