@@ -118,8 +118,7 @@ def show_dead(client: Client, status: Status) -> None:
         say(f"... and {dead - SHOWN_ERRORS} more dead items", error=True)
 
 
-def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: WatchOption = Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")]
-JsonOption = False) -> None:
+def list_runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20, as_json: JsonOption = False) -> None:
     """List runs, newest first."""
     with gateway() as client:
         found = [row for row, _ in zip(client.runs(), range(limit), strict=False)]
@@ -136,8 +135,7 @@ JsonOption = False) -> None:
     out.print(table if found else "No runs yet: `longthought run recipes/quickstart.yaml --watch` starts one.")
 
 
-def status(run_id: RunArgument, as_json: WatchOption = Annotated[bool, typer.Option("--watch", help="Show progress until the run ends.")]
-JsonOption = False, watch_it: WatchOption = False) -> None:
+def status(run_id: RunArgument, as_json: JsonOption = False, watch_it: WatchOption = False) -> None:
     """Show how a run stands."""
     with gateway() as client:
         if watch_it:
