@@ -23,7 +23,7 @@ from services.cli.folder import Folder, free_port
 from services.cli.supervisor import python
 from services.cli.terminal import INTERRUPTED, out, say
 from services.cli.thoughts import most_telling, thought_panel
-from shared.client import Client
+from shared.client import ENDED, Client
 
 
 def main() -> int:
@@ -59,6 +59,11 @@ def show(folder: Folder, data: Path, recipe: Sequence[str], began: float) -> int
     state = folder.state()
     os.environ |= {"LONGTHOUGHT_URL": state["url"], "LONGTHOUGHT_API_KEY": folder.key()}
     say("")
+    with gateway() as client:
+        for earlier in list(client.runs()):
+            if earlier["state"] not in ENDED:
+                say(f"{earlier['id']}, which an interrupted demo left, is cancelled.")
+                client.cancel(earlier["id"])
     ran = subprocess.run(longthought("run", *recipe, "--watch"), stdout=subprocess.PIPE, text=True, check=False)
     run = ran.stdout.strip()
     if ran.returncode:
