@@ -1,6 +1,6 @@
 """Files (checkpoints, exports, plots) on any fsspec URL.
 
-Files are fenced as results are: an item writes under `runs/<run>/<stage>/<item>/<fence>/`, and what its commit names is what counts.
+Files are fenced as results are: an item writes under `runs/<run>/<stage>/<item>/<fence>/`, and what its commit names counts.
 """
 
 from collections.abc import Iterator
