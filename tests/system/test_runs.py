@@ -112,7 +112,8 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         problems={"search": few(300, 40)},
         stages={
             "trees": {
-                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5, "sampling": {"max_tokens": 48},
+                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5,
+                "sampling": {"max_tokens": 48},
             },
             "thoughts": {"kind": "compile", "trees": "trees"},
         },
