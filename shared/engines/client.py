@@ -45,7 +45,9 @@ class Choice:
 
     text: str
     token_ids: tuple[int, ...]
-    """The sampled ids, end of sequence included; empty where the server does not tell."""
+    """The sampled ids, end of sequence included; empty where the server does not tell. They may say more than the text: the last
+    token before a stop string may reach beyond it ("\\n\\n" for the stop "\\n").
+    """
     finish_reason: str
     """`stop`: ended by itself or at a stop string; `length`: cut."""
     reasoning: str | None = None
@@ -112,7 +114,7 @@ class Endpoint:
             raise EngineError(
                 f"{self.uri} at {self.engine}: only a local engine tells token ids; name a model without `url` for this role"
             )
-        answer = await self._server.post("/../tokenize", {"model": self.model, **body})
+        answer = await self._server.post(f"{self._server.root}/tokenize", {"model": self.model, **body})
         return list(answer["tokens"])
 
     def _sampled(self, sampling: Sampling, stop: Sequence[str]) -> dict[str, Any]:
@@ -139,7 +141,7 @@ class Endpoint:
 
     async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One metered request, with at least one choice in its answer."""
-        answer = await self._server.post(path, body)
+        answer = await self._server.post(f"{self._server.url}{path}", body)
         await self._report(*_tokens(answer))
         if not answer.get("choices"):
             raise EngineError(f"{self.uri} at {self.engine} answered without choices: {str(answer)[:500]}")

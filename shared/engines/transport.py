@@ -52,6 +52,8 @@ class Server:
     ) -> None:
         """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives."""
         self.url = url.rstrip("/")
+        self.root = self.url.removesuffix("/v1")
+        """Where vLLM's own routes are (`/health`, `/tokenize`)."""
         self.is_local = is_local
         self.died: str | None = None
         """Why no more can be had of a local server, once a request has found out."""
@@ -71,9 +73,8 @@ class Server:
         """Closes all connections."""
         await self._http.aclose()
 
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POSTs JSON to a path below the base URL ("/..": above /v1), patiently."""
-        address = f"{self.url.removesuffix('/v1')}{path[3:]}" if path.startswith("/../") else f"{self.url}{path}"
+    async def post(self, address: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POSTs JSON to an address of this server (`url` or `root` and a path), patiently."""
         waited = 0.0
         for attempt in range(1, self._patience.attempts + 1):
             problem, wait, budget = await self._try(address, body)
@@ -117,7 +118,7 @@ class Server:
     async def _raise_if_sick(self) -> None:
         # vLLM answers 500 to all that were in flight when its core dies, and only then exits
         try:
-            healthy = (await self._http.get(f"{self.url.removesuffix('/v1')}/health")).status_code == 200
+            healthy = (await self._http.get(f"{self.root}/health")).status_code == 200
         except httpx.TransportError:
             healthy = False
         if not healthy:
