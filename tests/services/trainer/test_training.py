@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from services.trainer import tasks
+from services.trainer import launch, tasks
 from services.trainer.check import problem_of
 from services.trainer.data import DataError
 from services.trainer.job import STOPPED, Done, Event, Job, Sample, Started, Step, Stopped, parse_event, write_samples
@@ -233,7 +233,7 @@ def home(tmp_path, monkeypatch):
 @slow
 async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home, tmp_path, tiny_model):
     ledger, artifacts = home
-    first = FakeWork(ledger, artifacts, tiny_model, epochs=300, texts=16)
+    first = FakeWork(ledger, artifacts, tiny_model, epochs=200, texts=16)
     attempt = asyncio.ensure_future(tasks.train(cast(Work, first)))
     await asyncio.wait({attempt, asyncio.create_task(first.first_step.wait())}, return_when=asyncio.FIRST_COMPLETED)
     assert not attempt.done(), attempt.exception()
@@ -245,14 +245,14 @@ async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home,
     kept = list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*/checkpoint-*/complete"))
     assert len(kept) == 1, "it saved where it was"
 
-    second = FakeWork(ledger, artifacts, tiny_model, epochs=300, texts=16)
+    second = FakeWork(ledger, artifacts, tiny_model, epochs=200, texts=16)
     result = await tasks.train(cast(Work, second))
     (record,) = result.records
     checkpoint = Checkpoint.model_validate(record.body)
     assert (record.kind, record.key) == ("checkpoint", "checkpoint")
-    assert checkpoint.resumed_from and first.shown[0]["step"] <= checkpoint.resumed_from < checkpoint.steps == 600
+    assert checkpoint.resumed_from and first.shown[0]["step"] <= checkpoint.resumed_from < checkpoint.steps == 400
     assert result.model and result.model.uri == checkpoint.uri == f"{second.folder}/model"
-    assert second.shown[-1]["step"] == second.shown[-1]["of"] == 600
+    assert second.shown[-1]["step"] == second.shown[-1]["of"] == 400
     model = tmp_path / "artifacts/runs/run/teach/train/1/model"
     names = {path.name for path in model.iterdir()}
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"} <= names
@@ -272,3 +272,20 @@ async def test_what_the_process_refuses_is_hopeless(home, tmp_path, tiny_model, 
     make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "")).save_pretrained(base)
     with pytest.raises(Hopeless, match="no end-of-turn token follows"):
         await tasks.train(cast(Work, FakeWork(ledger, artifacts, base, epochs=1, texts=4)))
+
+
+@slow
+async def test_two_processes_train_as_one(tmp_path, tiny_model):
+    from services.trainer.sft import train
+
+    alone = Listener()
+    train(job_in(tmp_path / "alone", tiny_model, epochs=1), alone.stopping, alone.tell)
+    together = Listener()
+
+    async def hear(event: Event) -> None:
+        together.tell(event)
+
+    job = job_in(tmp_path / "together", tiny_model, epochs=1, processes=2)
+    await launch.run(job, tmp_path / "job.json", tmp_path / "log.txt", hear)
+    assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
+    assert len(together.of(Started)) == len(together.of(Done)) == 1, "one process speaks for both"
