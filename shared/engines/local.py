@@ -85,7 +85,8 @@ def vllm_command(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
             # One process less (the model runs in the engine core): a start takes 17 s of CPU time instead of 23.
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             # All cores, not pinned, and threads sleep while they wait: vLLM's own "auto" leaves one of two cores unused, and
-            # threads that spin do 60 tokens a second as soon as anything else runs here. These do 500 a second of CPU time.
+            # unpinned threads that spin fell to 60 to 80 tokens a second while other work ran. These did 400 to 480 then, at 64
+            # sequences (500 a second of CPU time). Single runs on a busy machine; a quiet one was not to be had.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
             "OMP_WAIT_POLICY": "passive",
         }
