@@ -21,6 +21,7 @@ def common_env(folder: Folder, valkey_port: int) -> dict[str, str]:
         "LONGTHOUGHT_BROKER_URL": f"redis://127.0.0.1:{valkey_port}/0",
         "LONGTHOUGHT_ARTIFACTS_URL": f"file://{folder.path}/artifacts",
         "LONGTHOUGHT_DEVICE": "local",
+        "LONGTHOUGHT_ENGINE_LOG_DIR": str(folder.logs),
         # one machine, one device: all queues take turns on it, and on one engine set
         "LONGTHOUGHT_SHARED_DEVICES": "distiller,searcher,compiler,trainer,evaluator",
         "PYTHONUNBUFFERED": "1",
