@@ -7,6 +7,7 @@ import socket
 import threading
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from services.conductor.dispatch import dispatch
 from services.conductor.reconcile import reconcile
@@ -38,8 +39,10 @@ def main() -> None:
             acting = held
             if acting:
                 step(ledger)
-        except Exception:
+        except DBAPIError as error:
             # the ledger may be away for a while; nothing is held in memory, so the next pass starts afresh
+            log.error("the ledger refused", error=str(error.orig))
+        except Exception:
             log.exception("pass failed")
         stopping.wait(settings().conductor_interval)
     release_lock(ledger, CONDUCTOR, name)

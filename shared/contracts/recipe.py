@@ -40,11 +40,18 @@ class ModelSpec(Frozen):
     """`smollm2-135m-instruct`, a folder, a hub id; for an endpoint, the model name it expects."""
     url: Annotated[str | None, Field(pattern=r"^https?://")] = None
     """Base URL of an endpoint, `/v1` included."""
-    api_key_env: str | None = None
-    """Name of the environment variable (on the worker) that holds the endpoint's key. Never the key itself."""
+    api_key_env: Annotated[str | None, Field(pattern=r"^[A-Z][A-Z0-9_]*_API_KEY$")] = None
+    """Name of the environment variable (on the worker) that holds the endpoint's key. Never the key itself. Only names that end
+    with `_API_KEY`, and none of ours: a recipe must not be able to send a worker's other secrets to an address of its choice."""
     price_per_million: tuple[float, float] = (0.0, 0.0)
     """US dollars for a million prompt and completion tokens."""
     max_model_len: Count | None = None
+
+    @model_validator(mode="after")
+    def _key_is_not_ours(self) -> Self:
+        if self.api_key_env and self.api_key_env.startswith("LONGTHOUGHT_"):
+            raise ValueError("api_key_env: variables that begin with LONGTHOUGHT_ are this system's own")
+        return self
 
 
 class ProblemSource(Frozen):
@@ -277,7 +284,7 @@ class Recipe(Record):
     seed: int = 0
     models: dict[Name, ModelSpec] = {}
     problems: dict[Name, ProblemSource] = {}
-    stages: Annotated[dict[Name, Stage], Field(min_length=1)]
+    stages: Annotated[dict[Name, Stage], Field(min_length=1, max_length=100)]
 
     @model_validator(mode="after")
     def _references_resolve(self) -> Self:

@@ -39,12 +39,12 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.url = url
         self.sqlite = make_url(url).get_backend_name() == "sqlite"
-        self._engine = _sqlite_engine(url) if self.sqlite else create_engine(url, pool_pre_ping=True, pool_size=16, max_overflow=48)
+        self._engine = _sqlite_engine(url) if self.sqlite else _postgresql_engine(url)
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads: one consistent view."""
+        """A transaction that only reads: on SQLite one consistent view, on PostgreSQL one a statement."""
         with self._engine.begin() as connection:
             yield connection
 
@@ -67,6 +67,19 @@ class Ledger:
     def close(self) -> None:
         """Returns all pooled connections."""
         self._engine.dispose()
+
+
+def _postgresql_engine(url: str) -> Engine:
+    """Nothing waits for ever: a server that is gone, a lock that is not given back, a transaction that was forgotten all end."""
+    limits = {"statement_timeout": "60s", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s"}
+    arguments = {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+    }
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=8, max_overflow=16)
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -4,7 +4,7 @@ At-least-once delivery, exactly-once effect: each claim raises the item's fence,
 changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,12 +138,23 @@ def claim(ledger: Ledger, item_id: str, worker: str, lease_seconds: float) -> Le
     )
 
 
-def renew(ledger: Ledger, worker: str, lease_seconds: float) -> set[tuple[str, int]]:
-    """Renews all that a worker holds, in one statement; returns (item, fence) of what it still holds.
+def renew(ledger: Ledger, worker: str, lease_seconds: float, holds: Collection[str]) -> set[tuple[str, int]]:
+    """Renews the items that a worker holds, in one statement; returns (item, fence) of what it still holds.
+
+    Only what it names: an item that it let go of without the ledger hearing of it (a lost answer, an error in settling it) runs
+    out.
 
     What it thought to hold and does not find here was lost, cancelled or paused, or is past its deadline: it must let go of it.
     """
-    held = (items.c.worker == worker, items.c.state == ItemState.RUNNING, items.c.deadline_at > now(), _live_run())
+    if not holds:
+        return set()
+    held = (
+        items.c.id.in_(holds),
+        items.c.worker == worker,
+        items.c.state == ItemState.RUNNING,
+        items.c.deadline_at > now(),
+        _live_run(),
+    )
     statement = (
         update(items).where(in_order(*held), *held).values(lease_until=now() + lease_seconds).returning(items.c.id, items.c.fence)
     )
@@ -196,9 +207,10 @@ def commit(ledger: Ledger, lease: Lease, result: Result) -> None:
         if bulk:
             mine = and_(records.c.item_id == lease.item_id, records.c.fence == lease.fence)
             connection.execute(update(records).where(mine).values(published=True))
-            connection.execute(delete(records).where(records.c.item_id == lease.item_id, records.c.published.is_(False)))
         elif result.records:
             connection.execute(insert(records).values(created_at=now()), _record_rows(lease, result.records, published=True))
+        # what an earlier attempt staged and never published
+        connection.execute(delete(records).where(records.c.item_id == lease.item_id, records.c.published.is_(False)))
         if result.model:
             connection.execute(
                 insert(models).values(
@@ -321,12 +333,12 @@ def sweep(ledger: Ledger) -> list[str]:
             rung_at=null(),
             not_before=now() + case((items.c.lost == 0, 0.0), else_=_wait(items.c.lost - 1)),
         )
-        .returning(items.c.id, items.c.run_id, items.c.stage, items.c.key, items.c.lost, items.c.state)
+        .returning(items.c.id, items.c.run_id, items.c.stage, items.c.key, items.c.lost, items.c.state, hung.label("hung"))
     )
     with ledger.write() as connection:
         rows = connection.execute(statement).all()
         for row in rows:
             connection.execute(delete(records).where(records.c.item_id == row.id, records.c.published.is_(False)))
-            kind = "item.dead" if row.state == ItemState.DEAD else "item.lost"
+            kind = "item.dead" if row.state == ItemState.DEAD else "item.failed" if row.hung else "item.lost"
             add_event(connection, row.run_id, kind, {"item": row.key, "lost": row.lost}, row.stage)
     return [row.id for row in rows]

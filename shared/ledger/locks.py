@@ -1,6 +1,6 @@
 """Named locks with an expiry: the conductor's (one acts, others stand by) and one per device (engines and trainings take turns)."""
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, case, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.ledger.database import Ledger, now
@@ -14,9 +14,13 @@ def acquire_lock(ledger: Ledger, name: str, holder: str, seconds: float, want: b
     """Takes a free or expired lock, or renews one's own, for so many seconds. With `want`, a refusal tells the holder that
     it is wanted.
     """
-    free = or_(locks.c.holder == holder, locks.c.until < now())
+    mine = locks.c.holder == holder
+    free = or_(mine, locks.c.until < now())
+    wanted = case((mine, locks.c.wanted_until), else_=0.0)  # whoever wanted it from another holder says so again
     with ledger.write() as connection:
-        taken = connection.execute(update(locks).where(locks.c.name == name, free).values(holder=holder, until=now() + seconds))
+        taken = connection.execute(
+            update(locks).where(locks.c.name == name, free).values(holder=holder, until=now() + seconds, wanted_until=wanted)
+        )
         if taken.rowcount:
             return True
         if connection.execute(select(locks.c.name).where(locks.c.name == name)).one_or_none():

@@ -74,6 +74,9 @@ class Runtime:
         lease = await asyncio.to_thread(claim, self._ledger, item_id, self.name, self._settings.lease_seconds)
         if lease is None:
             return  # done, held by another, or paused: a doorbell rung twice
+        if self._stopping.is_set():
+            await asyncio.to_thread(release, self._ledger, lease)
+            return
         holding = (lease.item_id, lease.fence)
         bound = log.bind(item=lease.item_id, fence=lease.fence)
         task = asyncio.create_task(self._handle(lease))
@@ -121,7 +124,7 @@ class Runtime:
         while True:
             held = set(self._held)
             try:
-                kept = renew(self._ledger, self.name, self._settings.lease_seconds)
+                kept = renew(self._ledger, self.name, self._settings.lease_seconds, {item for item, _ in held})
                 beat(self._ledger, self.name, self._services, 0 if self._stopping.is_set() else self._slots)
                 renewed_at = time.monotonic()
                 gone = held - kept

@@ -324,13 +324,13 @@ async def test_close_while_starting(house):
 
 async def test_endpoints_by_url(house, monkeypatch):
     with scripted_server() as server:
-        spec = {"model": "gpt", "url": server.url, "api_key_env": "TEST_TEACHER_KEY", "price_per_million": (1.0, 2.0)}
+        spec = {"model": "gpt", "url": server.url, "api_key_env": "TEST_TEACHER_API_KEY", "price_per_million": (1.0, 2.0)}
         teacher = ModelRef(name="teacher", spec=ModelSpec.model_validate(spec))
         assert only(teacher) == ""
-        monkeypatch.delenv("TEST_TEACHER_KEY", raising=False)
-        with pytest.raises(EngineError, match=r"models\.teacher\.api_key_env: .*TEST_TEACHER_KEY is not set"):
+        monkeypatch.delenv("TEST_TEACHER_API_KEY", raising=False)
+        with pytest.raises(EngineError, match=r"models\.teacher\.api_key_env: .*TEST_TEACHER_API_KEY is not set"):
             await ask(house.engines, teacher)
-        monkeypatch.setenv("TEST_TEACHER_KEY", "k")
+        monkeypatch.setenv("TEST_TEACHER_API_KEY", "k")
         assert await ask(house.engines, teacher) == "x"
         assert server.keys == ["Bearer k"]
         await house.engines.close()

@@ -191,7 +191,7 @@ def test_a_hung_item_is_given_up_and_counts_as_failed(ledger: Ledger, new_run: N
     for expected in (ItemState.QUEUED, ItemState.DEAD):
         lease = take(ledger, run)
         shift(ledger, lease, deadline_at=1e6)
-        assert renew(ledger, "w", 30) == set(), "past its deadline it is not renewed"
+        assert renew(ledger, "w", 30, {lease.item_id}) == set(), "past its deadline it is not renewed"
         release(ledger, lease)
         assert row(ledger, lease).state == ItemState.RUNNING, "giving back would hide the hang"
         shift(ledger, lease, lease_until=60)
@@ -207,9 +207,20 @@ def test_renewing_is_one_statement_for_all_and_tells_what_is_gone(ledger: Ledger
     stranger = take(ledger, run, "2", worker="stranger")
     cancel_run(ledger, other)
     shift(ledger, held[0], lease_until=25)
-    assert renew(ledger, "w", 30) == {(lease.item_id, 1) for lease in held[:2]}
+    mine = {lease.item_id for lease in held}
+    assert renew(ledger, "w", 30, mine) == {(lease.item_id, 1) for lease in held[:2]}
     assert row(ledger, held[0]).lease_until == pytest.approx(row(ledger, held[1]).lease_until)
-    assert renew(ledger, "stranger", 30) == {(stranger.item_id, 1)}
+    assert renew(ledger, "stranger", 30, {stranger.item_id}) == {(stranger.item_id, 1)}
+
+
+def test_what_a_worker_does_not_name_is_not_renewed(ledger: Ledger, new_run: NewRun) -> None:
+    run = new_run()
+    kept, forgotten = take(ledger, run, "0"), take(ledger, run, "1")
+    for lease in (kept, forgotten):
+        shift(ledger, lease, lease_until=60)
+    assert renew(ledger, "w", 30, {kept.item_id}) == {(kept.item_id, 1)}
+    assert renew(ledger, "w", 30, set()) == set()
+    assert sweep(ledger) == [forgotten.item_id]
 
 
 def test_releasing_costs_nothing(ledger: Ledger, new_run: NewRun) -> None:

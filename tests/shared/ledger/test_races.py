@@ -53,7 +53,7 @@ def test_statements_over_many_items_never_deadlock(ledger: Ledger, new_run: NewR
     def claims_and_renews(worker: str) -> None:
         for name in names if worker < "c" else reversed(names):
             claim(ledger, name, worker, 0)
-            renew(ledger, worker, 0)
+            renew(ledger, worker, 0, names)
 
     def rings_and_sweeps(conductor: str) -> None:
         for _ in range(40):

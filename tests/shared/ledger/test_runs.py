@@ -103,7 +103,7 @@ def test_an_ended_run_takes_its_open_items_with_it(ledger: Ledger, new_run: NewR
     assert move_run(ledger, run, RunState.RUNNING, ending, "a reason")
     counts = stage_counts(ledger, run)["work"]
     assert (counts["done"], counts["cancelled"]) == (1, 2)
-    assert renew(ledger, "w", 30) == set()
+    assert renew(ledger, "w", 30, {held.item_id}) == set()
     with pytest.raises(LeaseLost):
         commit(ledger, held, Result([NewRecord("tree", "1", {})]))
     assert claim(ledger, f"{run}/work/2", "w", 30) is None
@@ -118,7 +118,7 @@ def test_pausing_takes_items_back_and_resuming_goes_on(ledger: Ledger, new_run: 
     held = take(ledger, run, "0")
     save_partial(ledger, held, 0, {"round": 1})
     set_paused(ledger, run, True)
-    assert renew(ledger, "w", 30) == set()
+    assert renew(ledger, "w", 30, {held.item_id}) == set()
     assert claim(ledger, f"{run}/work/1", "w", 30) is None
     with pytest.raises(LeaseLost):
         save_partial(ledger, held, 1, {"round": 2})
@@ -134,7 +134,7 @@ def test_an_item_claimed_while_its_run_was_being_paused_is_given_back_at_the_nex
     held = take(ledger, run, "0")
     with ledger.write() as connection:  # what a claim leaves that commits between the two statements of pausing
         connection.execute(update(runs).values(paused=True))
-    assert renew(ledger, "w", 30) == set()  # not the worker's any more: it lets go of it
+    assert renew(ledger, "w", 30, {held.item_id}) == set()  # not the worker's any more: it lets go of it
     release(ledger, held)
     set_paused(ledger, run, False)
     assert take(ledger, run, "0").fence == held.fence + 1
