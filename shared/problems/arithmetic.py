@@ -19,7 +19,7 @@ from random import Random
 from shared.contracts.problem import Problem
 from shared.problems.scenarios import NAMES, SCENARIOS, Scenario
 
-STEPS = (2, 3, 3, 4)
+STEPS = (2, 2, 3, 3, 4)
 """Numbers of steps, drawn evenly from these."""
 MOST = 100
 """Above this running total a story takes away where it can; only a price lifts the answer far above it."""
