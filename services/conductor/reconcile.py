@@ -66,7 +66,7 @@ def _try_close(ledger: Ledger, run: Any, stage: Any, counts: dict[str, int]) -> 
     if dead > stage.max_dead or (dead and not counts.get(ItemState.DONE, 0)):
         errors = dead_items(ledger, run.id, stage.name, limit=3)
         if stage.name == PREFLIGHT:
-            return _close(ledger, run, stage, "; ".join(error for _, error in errors))
+            return _close(ledger, run, stage, "; ".join(dict.fromkeys(error for _, error in errors)))  # one model, several pools
         named = "; ".join(f"{key}: {error}" for key, error in errors)
         return _close(ledger, run, stage, f"{dead} items are dead (max_dead: {stage.max_dead}): {named}")
     output = sum(count for (name, _), count in count_records(ledger, run.id).items() if name == stage.name)
