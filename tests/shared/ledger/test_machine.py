@@ -65,6 +65,21 @@ class Workers(RuleBasedStateMachine):
         except LeaseLost:
             pass  # right for an outdated fence: the invariant below sees that nothing was changed
 
+    @rule(item=st.integers(0, ITEMS - 1))
+    def comes_late_while_another_works(self, item: int) -> None:
+        """The very case that fences are for: thought dead, replaced, and then there after all."""
+        self.waits_pass()
+        name = f"{self.run}/work/{item}"
+        late = claim(self.ledger, name, f"w{next(self.numbers)}", 30)
+        if late is None:
+            return  # done, dead, or in another's hands
+        self.time_passes_and_leases_run_out()
+        self.waits_pass()
+        other = claim(self.ledger, name, f"w{next(self.numbers)}", 30)
+        assert other is not None
+        self.latest[name] = other.fence
+        self.commits_perhaps_late_perhaps_twice(late)
+
     @rule(lease=consumes(leases))
     def fails(self, lease: Lease) -> None:
         try:
