@@ -23,7 +23,7 @@ test: setup ## Run all tests, the real vLLM and the whole stack included
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## Check style, types and the walls between the rooms
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports

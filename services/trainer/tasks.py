@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import structlog
-from shared.engines.models import resolve_model
 
 from services.trainer import checkpoints, launch
 from services.trainer.card import model_card
@@ -18,6 +17,7 @@ from services.trainer.job import Done, Event, Job, Sample, Saved, Started, Step,
 from shared.artifacts import upload_folder
 from shared.contracts.recipe import TrainStage
 from shared.contracts.report import Checkpoint
+from shared.engines.models import resolve_model
 from shared.ledger.items import NewModel, NewRecord, Result
 from shared.prompts import version
 from shared.settings import settings
