@@ -54,7 +54,8 @@ def resolve(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> ModelRef:
     root = name
     while isinstance(stage := recipe.stages.get(root), TrainStage):
         root = stage.base
-    return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=recipe.models[root].max_model_len))
+    base = recipe.models[root]
+    return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=base.max_model_len, engine=base.engine))
 
 
 def _item(key: str, service: Service, payload: Payload, engines: str | None = None, phase: int = 0) -> NewItem:

@@ -17,6 +17,7 @@ What becomes of a sampled line:
 """
 
 import asyncio
+import math
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -33,10 +34,11 @@ from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import SearchStage
-from shared.contracts.tree import Node, ReasoningTree, SearchCost, Verdict
+from shared.contracts.tree import Node, ReasoningTree, Remark, SearchCost, Verdict
 
 log = structlog.get_logger()
 T = TypeVar("T")
+RemarkKind = Literal["reflection", "critique", "feedback", "backtrack"]
 Save = Callable[[int, dict[str, Any]], Awaitable[None]]
 """Saves one round: its number, and a JSON body that `Growth.restore` reads."""
 
@@ -85,6 +87,8 @@ class Judge(Protocol):
     """A kind of reward (one file each in `rewards/`)."""
 
     rule: Rule
+    spent: Counter[str]
+    """`reward_tokens` and `format_errors` so far."""
 
     async def judge(self, growth: "Growth", candidates: Sequence[Candidate]) -> list[Judgement]:
         """One judgement a candidate, in order: all candidates of a round in one call, already checked for final answers."""
@@ -100,8 +104,10 @@ class Growth:
     reward: Judge
     save: Save
     nodes: list[Node] = field(default_factory=lambda: [Node(id=0, parent=None, depth=0, text="")])
+    remarks: list[Remark] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter, init=False)
     _changed: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
+    _said: list[Remark] = field(default_factory=list, init=False)
 
     @property
     def rounds(self) -> int:
@@ -116,7 +122,7 @@ class Growth:
     @property
     def cost(self) -> SearchCost:
         """What this tree took: the rounds in it. (The ledger's usage also counts rounds that a killed worker lost.)"""
-        return SearchCost(**(self._counts + self.policy.spent))
+        return SearchCost(**(self._counts + self.policy.spent + self.reward.spent))
 
     def path(self, node_id: int) -> list[Node]:
         """Steps from the root (left out) to `node_id` (included)."""
@@ -131,6 +137,12 @@ class Growth:
         """The partial solution that ends with `candidate`."""
         return [*self.path(candidate.parent), candidate]
 
+    def value(self, step: Candidate | Node) -> float | None:
+        """The value of the path that ends with `step`: its scores by the reward's `aggregate`; None if it has none."""
+        own = step.judgement.score if isinstance(step, Candidate) else step.score
+        above = [] if step.parent is None else [node.score for node in self.path(step.parent)]
+        return aggregated(self.stage.reward.aggregate, [score for score in (*above, own) if score is not None])
+
     def open_at(self, depth: int) -> list[Node]:
         """Nodes of a depth that may be expanded: kept, without a final answer, not at a dead end."""
         return [node for node in self.nodes if node.depth == depth and node.kept and not node.final and node.ended is None]
@@ -141,7 +153,7 @@ class Growth:
         """`width` next steps for every frontier node, one request a node and all at once; equal siblings merged.
 
         `among`: candidates of the same round; what equals one of them is merged into it and not returned.
-        A node whose context is full is marked so (`ended="context"`) and gets none. Raises EngineError.
+        A node whose context is full is marked so (`ended="context_overflow"`) and gets none. Raises EngineError.
         """
         families = await together(self._children(node, width) for node in frontier)
         return self._merge([candidate for family in families for candidate in family], among)
@@ -159,6 +171,8 @@ class Growth:
         if len(judgements) != len(candidates):
             raise ValueError(f"reward {self.stage.reward.kind}: {len(judgements)} judgements for {len(candidates)} steps")
         for candidate, judgement in zip(candidates, judgements, strict=True):
+            if judgement.score is not None and not 0 <= judgement.score <= 1:  # NaN is in no range
+                raise ValueError(f"reward {self.stage.reward.kind}: {judgement.score} is no score for the step {candidate.text!r}")
             candidate.judgement = judgement
 
     async def record(self, candidates: Sequence[Candidate]) -> list[Node]:
@@ -167,9 +181,11 @@ class Growth:
         self.nodes += new
         self._counts["rounds"] += 1
         changed, self._changed = self._changed, {}
+        said, self._said = self._said, []
         body = {
             "nodes": [node.model_dump(mode="json", exclude_defaults=True) for node in new],
             "changed": {str(node_id): update for node_id, update in changed.items()},
+            "remarks": [remark.model_dump(mode="json", exclude_defaults=True) for remark in said],
             "cost": self.cost.model_dump(mode="json"),
         }
         await self.save(self.rounds, body)
@@ -183,6 +199,7 @@ class Growth:
             for node_id, update in body["changed"].items():
                 self._update(int(node_id), update)
             self.nodes += [Node.model_validate(node) for node in body["nodes"]]
+            self.remarks += [Remark.model_validate(remark) for remark in body["remarks"]]
             self._counts = Counter(body["cost"])
 
     def change(self, node_id: int, **update: Any) -> None:
@@ -190,12 +207,19 @@ class Growth:
         self._update(node_id, update)
         self._changed.setdefault(node_id, {}).update(update)
 
+    def remark(self, node_id: int, kind: RemarkKind, text: str, to: int | None = None, verdict: Verdict | None = None) -> None:
+        """Says something about a node, or where the search goes back to from it; saved with the next round."""
+        remark = Remark(node=node_id, kind=kind, text=text, to=to, verdict=verdict, after=len(self.nodes))
+        self.remarks.append(remark)
+        self._said.append(remark)
+
     def tree(self, tree_id: str, origin: Origin) -> ReasoningTree:
         """The finished tree, checked to be one."""
         return ReasoningTree(
             id=tree_id,
             problem=self.problem,
             nodes=tuple(self.nodes),
+            remarks=tuple(self.remarks),
             strategy=self.stage.strategy,
             reward=self.stage.reward.kind,
             origin=origin,
@@ -209,7 +233,7 @@ class Growth:
         try:
             sampled = await self.policy.steps(path, width, self.stage.sampling)
         except ContextFull:
-            self.change(node.id, ended="context")
+            self.change(node.id, ended="context_overflow")
             return []
         blank = [one for one in sampled if one.end == "line" and not one.text.strip()]
         lines = [one for one in sampled if one.text.strip() or one.end != "line"]
@@ -285,6 +309,15 @@ class Growth:
 
     def _update(self, node_id: int, update: dict[str, Any]) -> None:
         self.nodes[node_id] = Node.model_validate({**self.nodes[node_id].model_dump(), **update})
+
+
+def aggregated(how: str, scores: Sequence[float]) -> float | None:
+    """The scores of a path's steps as one value: `last`, `min`, `product` or `mean`; None of none."""
+    if not scores:
+        return None
+    if how == "mean":
+        return math.fsum(scores) / len(scores)
+    return {"last": scores[-1], "min": min(scores), "product": math.prod(scores)}[how]
 
 
 def normalised(text: str) -> str:

@@ -25,7 +25,8 @@ async def search(work: Work) -> Result:
     if len(problems) != 1:
         raise Hopeless(f"{work.lease.item_id}: a search item holds one problem, this one {len(problems)}")
     endpoint = await work.endpoint("policy")
-    growth = Growth(problems[0], stage, await policy_of(endpoint, problems[0]), reward(stage), work.save)
+    judge = await reward(stage.reward, work.endpoint)
+    growth = Growth(problems[0], stage, await policy_of(endpoint, problems[0]), judge, work.save)
     growth.restore(await work.saved())
     await strategy(stage.strategy)(growth, stage)
     origin = work.origin(model=endpoint.uri, prompt=prompts.version("solve"))

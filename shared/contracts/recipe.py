@@ -46,11 +46,17 @@ class ModelSpec(Frozen):
     price_per_million: tuple[float, float] = (0.0, 0.0)
     """US dollars for a million prompt and completion tokens."""
     max_model_len: Count | None = None
+    engine: Literal["vllm", "transformers"] = "vllm"
+    """Which engine of ours serves it; an endpoint (`url`) needs none."""
+    prm: Literal["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm"] | None = None
+    """For a process reward model: how it wants steps marked and its scores read out. It is served to score, not to write."""
 
     @model_validator(mode="after")
     def _key_is_not_ours(self) -> Self:
         if self.api_key_env and self.api_key_env.startswith("LONGTHOUGHT_"):
             raise ValueError("api_key_env: variables that begin with LONGTHOUGHT_ are this system's own")
+        if self.prm and self.engine != "vllm":
+            raise ValueError(f"prm: a process reward model is served by vllm, not by {self.engine}")
         return self
 
 
@@ -143,12 +149,67 @@ class DistillStage(StageBase):
         return {"teacher": self.teacher}
 
 
-class Reward(Frozen):
-    """How a step is judged."""
+class RewardPart(Frozen):
+    """One way to judge a step; in a weighted combination, with its weight there."""
 
-    kind: Literal["rollout", "arithmetic"] = "arithmetic"
+    kind: Literal["rollout", "arithmetic", "prm", "critic"] = "arithmetic"
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of this part in a `weighted` reward; weights are relative to each other."""
     rollouts: Count = 4
     """For `rollout`: Monte-Carlo completions a step."""
+    model: str | None = None
+    """For `prm`: the process reward model (a model with `prm`); for `critic`: the model that judges."""
+    threshold: Fraction = 0.5
+    """For `prm`: a step that scores below it is called incorrect."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """For `critic`: how often a judgement that cannot be read is asked for again."""
+    sampling: Sampling = Sampling(temperature=0.0, max_tokens=256)
+    """For `critic`: `max_tokens` is a judgement's."""
+
+    @model_validator(mode="after")
+    def _has_its_model(self) -> Self:
+        if (self.kind in ("prm", "critic")) != (self.model is not None):
+            raise ValueError(f"`model` goes with the kinds prm and critic, and only there (kind is {self.kind})")
+        return self
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Pairs of role and the model that plays it."""
+        if self.model is not None:
+            yield "reward", self.model
+
+
+class Reward(RewardPart):
+    """How steps are judged, and how the scores along a path become one."""
+
+    kind: Literal["rollout", "arithmetic", "prm", "critic", "weighted"] = "arithmetic"  # type: ignore[assignment]
+    parts: tuple[RewardPart, ...] = ()
+    """For `weighted`: what is combined. A step's score is the weighted mean of its parts' scores."""
+    aggregate: Literal["last", "min", "product", "mean"] = "last"
+    """How the scores of a path's steps become the path's value, by which paths are compared wherever they are."""
+
+    @model_validator(mode="after")
+    def _has_its_parts(self) -> Self:
+        if (self.kind == "weighted") != bool(self.parts):
+            raise ValueError(f"`parts` go with the kind weighted, and only there (kind is {self.kind})")
+        return self
+
+    def models(self) -> Iterator[tuple[str, str]]:
+        """Pairs of role and the model that plays it: `reward`, or `reward.0`, `reward.1` ... of a weighted combination."""
+        yield from super().models()
+        for place, part in enumerate(self.parts):
+            for role, model in part.models():
+                yield f"{role}.{place}", model
+
+
+SEARCH_PARAMETERS: dict[str, frozenset[str]] = {
+    "beam": frozenset({"width", "keep", "retries", "keep_exploring"}),
+    "dvts": frozenset({"width", "subtrees", "retries"}),
+    "best_of_n": frozenset({"chains"}),
+    "mcts": frozenset({"width", "simulations", "exploration", "formula"}),
+    "propose_critique": frozenset({"turns"}),
+    "debate": frozenset({"turns", "critic"}),
+}
+"""Strategy -> the parameters of a search stage that it uses, beside `max_depth` and `stop_after`, which all do."""
 
 
 class SearchStage(StageBase):
@@ -158,10 +219,29 @@ class SearchStage(StageBase):
     service: ClassVar[Service] = Service.SEARCHER
     problems: str
     policy: str
-    strategy: Literal["beam"] = "beam"
+    strategy: Literal["beam", "dvts", "best_of_n", "mcts", "propose_critique", "debate"] = "beam"
     width: Annotated[int, Field(ge=2, le=64)] = 4
+    """Children asked for at a node."""
     keep: Annotated[int, Field(ge=1, le=64)] = 2
+    """beam: survivors of a round."""
     max_depth: Annotated[int, Field(ge=1, le=64)] = 6
+    """Steps of the longest path."""
+    keep_exploring: bool = False
+    """beam: go on, past `stop_after` too, until the tree has at least one wrong and one right branch (or `max_depth`)."""
+    subtrees: Annotated[int, Field(ge=1, le=64)] = 4
+    """dvts: independent subtrees, each a greedy search of its own."""
+    chains: Annotated[int, Field(ge=1, le=256)] = 8
+    """best_of_n: whole solutions sampled."""
+    simulations: Annotated[int, Field(ge=1, le=10_000)] = 32
+    """mcts: selections from the root, each with its expansion and backed-up value."""
+    exploration: Annotated[float, Field(ge=0)] = 1.4
+    """mcts: weight of the term for what was visited seldom."""
+    formula: Literal["uct", "puct"] = "uct"
+    """mcts: `uct` treats children alike; `puct` prefers those that the policy sampled more often."""
+    turns: Annotated[int, Field(ge=1, le=256)] = 24
+    """propose_critique, debate: most actions of the policy."""
+    critic: str | None = None
+    """debate: the model that answers the policy's steps."""
     retries: Annotated[int, Field(ge=0, le=16)] = 2
     """How often a node is asked again for `width` steps while none of its steps may go on."""
     stop_after: Count | None = None
@@ -170,11 +250,26 @@ class SearchStage(StageBase):
     sampling: Sampling = Sampling(temperature=0.9, max_tokens=96)
     """`max_tokens` is a step's."""
 
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        """A parameter that the strategy would not look at is refused: who sets it believes that it does something."""
+        for name in frozenset().union(*SEARCH_PARAMETERS.values()) - SEARCH_PARAMETERS[self.strategy]:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                users = ", ".join(one for one, uses in SEARCH_PARAMETERS.items() if name in uses)
+                raise ValueError(f"{name}: the strategy {self.strategy} does not use it (these do: {users})")
+        if (self.strategy == "debate") != (self.critic is not None):
+            raise ValueError("critic: the strategy debate needs one, and no other does")
+        return self
+
     def references(self) -> Iterator[tuple[str, str]]:
         yield "policy", self.policy
+        if self.critic:
+            yield "critic", self.critic
+        yield from ((f"reward.{role}", model) for role, model in self.reward.models())
 
     def roles(self) -> dict[str, str]:
-        return {"policy": self.policy}
+        critic = {"critic": self.critic} if self.critic else {}
+        return {"policy": self.policy, **critic, **dict(self.reward.models())}
 
 
 class Refiner(Frozen):

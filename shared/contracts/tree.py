@@ -44,14 +44,33 @@ class Node(Frozen):
     answer: str | None = None
     verified: bool | None = None
     """For a final node: whether its answer verifies against the problem's."""
-    ended: Literal["no_answer", "context"] | None = None
+    ended: Literal["no_answer", "context_overflow"] | None = None
     """Why a branch without a final answer could not go on: the model ended its text there, or the context was full."""
+    visits: Annotated[int, Field(ge=0)] = 0
+    """mcts: simulations that passed through the node."""
+    value: float | None = None
+    """mcts: mean of what those simulations came to."""
 
     @model_validator(mode="after")
     def _final_has_verdict(self) -> Self:
         if self.final != (self.verified is not None):
             raise ValueError(f"node {self.id}: exactly the final nodes carry `verified`")
         return self
+
+
+class Remark(Frozen):
+    """What was said about a node while the tree grew, or where the search went back to from it. Kept in order of time."""
+
+    node: Annotated[int, Field(ge=0)]
+    """The node that it is about; of a backtrack: the node that was left."""
+    kind: Literal["reflection", "critique", "feedback", "backtrack"]
+    """A thought of the policy about its own step; a critic's; word that a final answer was wrong; a way back."""
+    text: str
+    to: int | None = None
+    """Of a backtrack: the node, nearer to the root on the same path, where the search went on."""
+    verdict: Verdict | None = None
+    after: Annotated[int, Field(ge=0)]
+    """How many nodes the tree had when it was said: its place among the steps."""
 
 
 class SearchCost(Frozen):
@@ -67,6 +86,10 @@ class SearchCost(Frozen):
     """Candidates of nothing but white space, dropped."""
     ungraded_steps: int = 0
     """Candidates whose final answer the grader could not judge (it ran out of time, say), dropped."""
+    reward_tokens: int = 0
+    """Tokens that reward models and critics read and wrote."""
+    format_errors: int = 0
+    """Answers of a model that were asked for in a form and did not have it; asked for again."""
     rounds: int = 0
 
 
@@ -79,6 +102,7 @@ class ReasoningTree(Record):
     strategy: str
     reward: str
     origin: Origin
+    remarks: tuple[Remark, ...] = ()
     cost: SearchCost = SearchCost()
     status: Literal["growing", "finished"] = "finished"
 
@@ -101,7 +125,19 @@ class ReasoningTree(Record):
                 raise ValueError(f"node {node.id}: depth {node.depth}, but its parent's is {parent.depth}")
             if parent.final:
                 raise ValueError(f"node {node.id}: its parent {parent.id} already states a final answer")
+        for place, remark in enumerate(self.remarks):
+            self._check_remark(place, remark)
         return self
+
+    def _check_remark(self, place: int, remark: Remark) -> None:
+        """It is about a node that stood then; a backtrack, and nothing else, leads to a node above it."""
+        if not remark.node < remark.after <= len(self.nodes):
+            raise ValueError(f"remark {place}: node {remark.node} did not stand when the tree had {remark.after} nodes")
+        if place and remark.after < self.remarks[place - 1].after:
+            raise ValueError(f"remark {place}: said before the one that it follows")
+        above = {0, *(node.id for node in self.path(remark.node))} - {remark.node}
+        if (remark.kind == "backtrack") != (remark.to is not None) or (remark.to is not None and remark.to not in above):
+            raise ValueError(f"remark {place}: {remark.kind} from node {remark.node} to {remark.to}, which is not above it")
 
     @cached_property
     def children(self) -> dict[int, tuple[Node, ...]]:

@@ -51,7 +51,12 @@ TRAINING = "training"
 """The engine set of trainings: they take a device for themselves, so a pool serves either an engine set or trainings."""
 
 
+def served(spec: ModelSpec) -> tuple[str, int, str, str]:
+    """What tells one engine of a set from another: model, maximal length (0: none given), engine, format of scores ('': writes)."""
+    return spec.model, spec.max_model_len or 0, spec.engine, spec.prm or ""
+
+
 def engine_set(roles: Mapping[str, ModelRef]) -> str:
     """The local models of some roles in canonical form; '' if there are none."""
-    models = sorted({(ref.spec.model, ref.spec.max_model_len or 0) for ref in roles.values() if ref.local})
+    models = sorted({served(ref.spec) for ref in roles.values() if ref.local})
     return json.dumps(models) if models else ""

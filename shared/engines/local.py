@@ -44,6 +44,10 @@ class Plan:
     max_model_len: int | None = None
     """Tokens of prompt and answer; None: as many as the model knows and the memory holds."""
     share: float = 1.0
+    engine: str = "vllm"
+    """`vllm` or `transformers`."""
+    prm: str = ""
+    """The format of a process reward model, which is served to score; '': a model that writes."""
 
 
 Launch = Callable[[Plan, int], tuple[list[str], dict[str, str]]]

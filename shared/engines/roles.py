@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from shared.contracts.work import ModelRef
+from shared.contracts.work import ModelRef, served
 from shared.engines.client import Endpoint
 from shared.engines.device import DeviceLease
 from shared.engines.errors import EngineDied, EngineError
@@ -35,8 +35,8 @@ LINGER_SECONDS = 2.0
 PATIENCE = 10.0
 """Times the cost of a change: who has waited for so long goes before newcomers of the present set."""
 
-Key = tuple[str, int]
-"""A model's name and its maximal length (0: none given), as in contracts.work.engine_set."""
+Key = tuple[str, int, str, str]
+"""As in contracts.work.served."""
 
 
 @dataclass(eq=False)
@@ -105,7 +105,7 @@ class Engines:
 
     async def local(self, engine_set: str, ref: ModelRef) -> Endpoint:
         """A model of the set that the caller is using."""
-        key = (ref.spec.model, ref.spec.max_model_len or 0)
+        key = served(ref.spec)
         if key not in _keys(engine_set):
             raise EngineError(f"models.{ref.name}: `{ref.spec.model}` is not in the item's engine set {engine_set or '(none)'}")
         if not self._runs():
@@ -200,13 +200,14 @@ class Engines:
             try:
                 await self._stop_children()
                 keys = _keys(engine_set)
-                folders = [await asyncio.to_thread(resolve_model, model) for model, _ in keys]
+                folders = [await asyncio.to_thread(resolve_model, model) for model, *_ in keys]
                 if self._device.wanted_for():
                     await self._device.release()
                 await self._device.acquire()
-                for (model, length), folder in zip(keys, folders, strict=True):
-                    child = LocalServer(Plan(model, folder, length or None, 1 / len(keys)), self._launch)
-                    self._children[model, length] = child
+                for key, folder in zip(keys, folders, strict=True):
+                    model, length, engine, prm = key
+                    child = LocalServer(Plan(model, folder, length or None, 1 / len(keys), engine, prm), self._launch)
+                    self._children[key] = child
                     await child.start()  # one after the other: on a GPU each measures what memory is free
                 self._served = engine_set
             except BaseException:
@@ -247,7 +248,7 @@ class Engines:
 
 
 def _keys(engine_set: str) -> list[Key]:
-    return [(model, length) for model, length in json.loads(engine_set)] if engine_set else []
+    return [tuple(key) for key in json.loads(engine_set)] if engine_set else []
 
 
 async def _stop_all(children: list[LocalServer]) -> None:

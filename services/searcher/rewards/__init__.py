@@ -1,12 +1,21 @@
-"""Kinds of reward: one file each, found by its name. A file has `build(stage) -> Judge`; adding a kind takes one file."""
+"""Kinds of reward: one file each, found by its name.
 
+A file has `async def build(setting, ask) -> Judge`: `setting` is the stage's `reward` (or one part of a weighted one), `ask` tells
+the endpoint that plays a role. Adding a kind takes one file, and its name in `RewardPart.kind`.
+"""
+
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from services.searcher.growth import Judge
-from shared.contracts.recipe import SearchStage
+from shared.contracts.recipe import RewardPart
+from shared.engines.client import Endpoint
+
+Ask = Callable[[str], Awaitable[Endpoint]]
+"""From a role (`reward`, `reward.0` ...) to the endpoint that plays it."""
 
 
-def reward(stage: SearchStage) -> Judge:
-    """The judge that a stage asks for. Raises ModuleNotFoundError for a kind without a file."""
-    judge: Judge = import_module(f"{__name__}.{stage.reward.kind}").build(stage)
+async def reward(setting: RewardPart, ask: Ask) -> Judge:
+    """The judge that a setting asks for. Raises ModuleNotFoundError for a kind without a file, EngineError."""
+    judge: Judge = await import_module(f"{__name__}.{setting.kind}").build(setting, ask)
     return judge

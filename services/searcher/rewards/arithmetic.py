@@ -13,13 +13,14 @@ called correct (unknown at best), and one whose answer verified is called incorr
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
 from services.searcher.equalities import equalities, numbers
 from services.searcher.growth import Candidate, Growth, Judgement, Rule, normalised
 from shared.answers.canonical import number_in
-from shared.contracts.recipe import SearchStage
+from shared.contracts.recipe import RewardPart
 from shared.contracts.tree import Verdict
 
 MIN_WORDS = 4
@@ -28,8 +29,8 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _NUMBER_OF_STEP = re.compile(r"^\W*step\s+\d+\W*", re.IGNORECASE)
 
 
-def build(stage: SearchStage) -> "ArithmeticJudge":
-    """The judge of a search stage with `reward: {kind: arithmetic}`."""
+async def build(setting: RewardPart, ask: object) -> "ArithmeticJudge":
+    """The judge of `reward: {kind: arithmetic}`."""
     return ArithmeticJudge()
 
 
@@ -37,6 +38,9 @@ class ArithmeticJudge:
     """Judges each candidate by its own text and the steps before it."""
 
     rule = Rule.JUDGED
+
+    def __init__(self) -> None:
+        self.spent: Counter[str] = Counter()
 
     async def judge(self, growth: Growth, candidates: Sequence[Candidate]) -> list[Judgement]:
         return [

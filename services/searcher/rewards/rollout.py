@@ -6,8 +6,9 @@ prefix, never several solutions in one text. Score: the share (its soft estimate
 A final step needs no completion: its own answer decides.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,15 +16,15 @@ from services.searcher.growth import Candidate, Growth, Judgement, Rule, togethe
 from services.searcher.policy import ContextFull
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
-from shared.contracts.recipe import Sampling, SearchStage
+from shared.contracts.recipe import RewardPart, Sampling
 from shared.contracts.tree import Verdict
 
 log = structlog.get_logger()
 
 
-def build(stage: SearchStage) -> "RolloutJudge":
-    """The judge of a search stage with `reward: {kind: rollout, rollouts: k}`."""
-    return RolloutJudge(stage.reward.rollouts)
+async def build(setting: RewardPart, ask: object) -> "RolloutJudge":
+    """The judge of `reward: {kind: rollout, rollouts: k}`."""
+    return RolloutJudge(setting.rollouts)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class RolloutJudge:
     """Completes every candidate `rollouts` times, all candidates of a round at once."""
 
     rollouts: int
+    spent: Counter[str] = field(default_factory=Counter)
+    """Nothing: completions are the policy's, and counted there."""
     rule = Rule.SCORED
 
     async def judge(self, growth: Growth, candidates: Sequence[Candidate]) -> list[Judgement]:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling, SearchStage
-from shared.engines.client import Choice, Completion
+from shared.contracts.recipe import SEARCH_PARAMETERS, Sampling, SearchStage
+from shared.engines.client import Choice, Completion, Endpoint
 
 EOS = "\0"
 """Ends a scripted text as the model itself would; a text without it is cut by the token limit."""
@@ -54,6 +54,11 @@ class FakeEndpoint:
         return Choice(shown if self.local else shown.removesuffix("\n") if one_line else shown, ids, reason)
 
 
+async def no_model(role: str) -> Endpoint:
+    """For rewards that ask no model."""
+    raise AssertionError(f"nobody plays {role} here")
+
+
 def scripted(lines: dict[str, list[str]]) -> Script:
     """A model that goes on from each text with these lines in turn, draw by draw; it ends where nothing is written."""
     return lambda so_far, number, draw: lines[so_far][draw % len(lines[so_far])] if so_far in lines else EOS
@@ -61,8 +66,9 @@ def scripted(lines: dict[str, list[str]]) -> Script:
 
 def stage_of(**fields: object) -> SearchStage:
     """A small search stage."""
-    sizes = {"width": 4, "keep": 2, "max_depth": 4, "retries": 0}
-    return SearchStage.model_validate({"problems": "p", "policy": "m", **sizes, **fields})
+    used = SEARCH_PARAMETERS[str(fields.get("strategy", "beam"))]
+    sizes = {name: size for name, size in (("width", 4), ("keep", 2), ("retries", 0)) if name in used}
+    return SearchStage.model_validate({"problems": "p", "policy": "m", "max_depth": 4, **sizes, **fields})
 
 
 STEP1 = "Step 1: Tom has 5 boxes of 6 pens, so 5 * 6 = 30 pens.\n"

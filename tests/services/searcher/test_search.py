@@ -17,7 +17,7 @@ from shared.contracts.problem import Problem
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.engines.client import RequestRefused
-from tests.services.searcher.fakes import ANSWER, EOS, OTHER2, PENS, SLIP2, STEP1, STEP2, FakeEndpoint, scripted, stage_of
+from tests.services.searcher.fakes import ANSWER, EOS, OTHER2, PENS, SLIP2, STEP1, STEP2, FakeEndpoint, no_model, scripted, stage_of
 
 
 async def grown(
@@ -31,7 +31,7 @@ async def grown(
         rounds.append(body)
 
     stage = stage or stage_of()
-    growth = Growth(problem, stage, await policy_of(endpoint, problem), reward(stage), save)
+    growth = Growth(problem, stage, await policy_of(endpoint, problem), await reward(stage.reward, no_model), save)
     growth.restore(saved)
     await strategy(stage.strategy)(growth, stage)
     return growth.tree("t1", Origin(run_id="r", stage="search")), rounds, endpoint
@@ -124,7 +124,7 @@ async def test_a_full_context_ends_the_branch_and_the_tree_says_so(problem):
         return STEP1
 
     tree, saved, _ = await grown(problem, script)
-    assert by_text(tree, STEP1).ended == "context" and tree.cost.rounds == 2
+    assert by_text(tree, STEP1).ended == "context_overflow" and tree.cost.rounds == 2
     again, _, endpoint = await grown(problem, script, saved=saved)
     assert again == tree and endpoint.requests == []
 

@@ -8,7 +8,7 @@ from services.searcher.rewards import reward
 from services.searcher.strategies import strategy
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from tests.services.searcher.fakes import stage_of
+from tests.services.searcher.fakes import no_model, stage_of
 
 
 @pytest.mark.engine
@@ -21,7 +21,7 @@ async def test_a_small_tree_grows_on_a_real_engine(smollm_endpoint, kind):
     async def save(seq, body):
         rounds.append(body)
 
-    growth = Growth(problem, stage, await policy_of(smollm_endpoint, problem), reward(stage), save)
+    growth = Growth(problem, stage, await policy_of(smollm_endpoint, problem), await reward(stage.reward, no_model), save)
     await strategy("beam")(growth, stage)
     tree = growth.tree("t", Origin(run_id="r", stage="search"))
     cost = tree.cost
@@ -34,6 +34,6 @@ async def test_a_small_tree_grows_on_a_real_engine(smollm_endpoint, kind):
     assert cost.completion_tokens >= tree.tree_tokens
     assert cost.prompt_tokens > 0 and cost.requests >= cost.rounds
 
-    again = Growth(problem, stage, await policy_of(smollm_endpoint, problem), reward(stage), save)
+    again = Growth(problem, stage, await policy_of(smollm_endpoint, problem), await reward(stage.reward, no_model), save)
     again.restore(rounds)
     assert again.tree("t", tree.origin) == tree
