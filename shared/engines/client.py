@@ -32,6 +32,7 @@ __all__ = [
     "EngineDied",
     "EngineError",
     "EngineFailed",
+    "Form",
     "ModelMissing",
     "RequestRefused",
 ]
@@ -51,6 +52,18 @@ class Choice:
     finish_reason: str
     """`stop`: ended by itself or at a stop string; `length`: cut."""
     reasoning: str | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer must look like: one of `choices`, or JSON of a JSON `schema`.
+
+    vLLM holds the model to it while it writes. An endpoint is told a schema (`response_format`) and may not keep to it, and no other
+    server knows choices: so whoever asks for a form reads the answer with care.
+    """
+
+    choices: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,17 +101,29 @@ class Endpoint:
         return other
 
     async def complete(
-        self, prompt: str | Sequence[int], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), include_stop: bool = False
+        self,
+        prompt: str | Sequence[int],
+        *,
+        n: int = 1,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        include_stop: bool = False,
+        form: Form | None = None,
     ) -> Completion:
         """Continues a text or a sequence of token ids (no template, no special tokens added to ids). Text is as sampled."""
-        body: dict[str, Any] = {"prompt": prompt if isinstance(prompt, str) else list(prompt), **self._sampled(sampling, stop)}
+        body: dict[str, Any] = {
+            "prompt": prompt if isinstance(prompt, str) else list(prompt),
+            **self._sampled(sampling, stop, form),
+        }
         if include_stop:
             body["include_stop_str_in_output"] = True  # of vLLM and SGLang; others refuse it in words
         return await self._sample("/completions", body, n, _completion_choice)
 
-    async def chat(self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = ()) -> Completion:
+    async def chat(
+        self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), form: Form | None = None
+    ) -> Completion:
         """Answers a chat; what the model thinks in a field or tags of its own goes to `Choice.reasoning`."""
-        body = {"messages": [message.model_dump() for message in messages], **self._sampled(sampling, stop)}
+        body = {"messages": [message.model_dump() for message in messages], **self._sampled(sampling, stop, form)}
         return await self._sample("/chat/completions", body, n, _chat_choice)
 
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
@@ -117,12 +142,19 @@ class Endpoint:
         answer = await self._server.post(f"{self._server.root}/tokenize", {"model": self.model, **body})
         return list(answer["tokens"])
 
-    def _sampled(self, sampling: Sampling, stop: Sequence[str]) -> dict[str, Any]:
+    def _sampled(self, sampling: Sampling, stop: Sequence[str], form: Form | None) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, **sampling.model_dump()}
         if stop:
             body["stop"] = list(stop)
         if self.local:
             body["return_token_ids"] = True
+        if form and self.local:
+            body["structured_outputs"] = {"choice": list(form.choices)} if form.choices else {"json": form.schema}
+        elif form and form.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": form.schema},
+            }
         return body
 
     async def _sample(self, path: str, body: dict[str, Any], n: int, read: Callable[[dict[str, Any]], Choice]) -> Completion:
