@@ -22,12 +22,13 @@ class Settings(BaseSettings):
 
     device: str = "local"
     """Name of the device that this process's engines and trainings use; processes of one name take turns on it."""
-    slots: int = 32
+    slots: int = 64
     """Work items that a worker holds at once."""
     lease_seconds: float = 30.0
     renew_seconds: float = 5.0
-    window: int = 64
-    """Items of one queue that are rung or running at once."""
+    window: int = 128
+    """Items of one queue that are rung or running at once: more than its workers' slots, so that a free slot finds the next one
+    waiting."""
     ring_again_seconds: float = 10.0
     """An item rung so long ago and not claimed is rung again."""
     conductor_interval: float = 0.5
@@ -39,6 +40,8 @@ class Settings(BaseSettings):
     """Further arguments of the local vLLM server, as on a command line."""
     engine_log_dir: Path = Path("~/.cache/longthought/logs")
     """Folder of the local engines' logs, one file an engine."""
+    engine_requests: Path | None = None
+    """A file to which every request to a local engine is appended, a line of JSON each: to see what was asked."""
     engine_kv_gib: int = 2
     """On a CPU: GiB of memory for keys and values of all engines of a set together (SmolLM2: 22.5 kB a token)."""
     engine_gpu_memory: float = 0.9

@@ -9,6 +9,7 @@ import httpx
 
 from services.cli.folder import Folder
 from services.cli.supervisor import Part, python
+from shared.settings import settings
 
 WORKERS, CONDUCTOR, GATEWAY, FLOWER, VALKEY = range(5)
 """The waves of stopping: whoever asks goes before whoever answers."""
@@ -60,7 +61,7 @@ def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: in
             grace=10,
         ),
         Part("conductor", python("services.conductor.main"), ready=lambda: answers(f"{url}/readyz"), wave=CONDUCTOR),
-        worker("engine-worker", "searcher,evaluator,distiller", 64),
+        worker("engine-worker", "searcher,evaluator,distiller", settings().slots),
         worker("compiler", "compiler", 4),
         worker("trainer", "trainer", 1),
         Part(

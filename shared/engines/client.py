@@ -58,8 +58,8 @@ class Choice:
 class Form:
     """What an answer must look like: one of `choices`, or JSON of a JSON `schema`.
 
-    vLLM holds the model to it while it writes. An endpoint is told a schema (`response_format`) and may not keep to it, and no other
-    server knows choices: so whoever asks for a form reads the answer with care.
+    vLLM holds the model to it while it writes. An endpoint is told a schema (`response_format`), which it may not keep to, and no
+    choices. So whoever asks for a form reads the answer with care.
     """
 
     choices: tuple[str, ...] = ()

@@ -108,7 +108,13 @@ class LocalServer:
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
-        self._server = Server(f"http://127.0.0.1:{self._port}/v1", patience=LOCAL, is_local=True, why_gone=self.gone)
+        self._server = Server(
+            f"http://127.0.0.1:{self._port}/v1",
+            patience=LOCAL,
+            is_local=True,
+            why_gone=self.gone,
+            log_file=settings().engine_requests,
+        )
         folder = settings().engine_log_dir.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         self.log_file = folder / f"engine-{os.getpid()}-{self._port}.log"

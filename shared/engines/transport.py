@@ -1,10 +1,12 @@
 """HTTP to one OpenAI-compatible server: connections, time-outs, retries. Knows no model and no prompt."""
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from time import time
 from typing import Any
 
@@ -49,8 +51,11 @@ class Server:
         patience: Patience = REMOTE,
         is_local: bool = False,
         why_gone: Callable[[], str | None] = lambda: None,
+        log_file: Path | None = None,
     ) -> None:
-        """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives."""
+        """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives.
+        `log_file` gets every request, a line of JSON each.
+        """
         self.url = url.rstrip("/")
         self.root = self.url.removesuffix("/v1")
         """Where vLLM's own routes are (`/health`, `/tokenize`)."""
@@ -60,6 +65,7 @@ class Server:
         self._key = key
         self._patience = patience
         self._why_gone = why_gone
+        self._log_file = log_file
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(patience.answer_seconds, connect=10.0, pool=None),
@@ -75,6 +81,9 @@ class Server:
 
     async def post(self, address: str, body: dict[str, Any]) -> dict[str, Any]:
         """POSTs JSON to an address of this server (`url` or `root` and a path), patiently."""
+        if self._log_file:
+            with self._log_file.open("a") as log:
+                log.write(json.dumps({"address": address, "body": body}) + "\n")
         waited = 0.0
         for attempt in range(1, self._patience.attempts + 1):
             problem, wait, budget = await self._try(address, body)
