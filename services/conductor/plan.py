@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from shared.contracts.recipe import CompileStage, EvaluateStage, ModelSpec, Recipe, SearchStage, Service, TrainStage
+from shared.contracts.recipe import PREFLIGHT, CompileStage, EvaluateStage, ModelSpec, Recipe, SearchStage, Service, TrainStage
 from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem
 from shared.ledger.records import record_keys
-from shared.ledger.runs import PREFLIGHT, model_uri
+from shared.ledger.runs import model_uri
 from shared.ledger.tables import problem_sets
 
 IMPORT_PROBLEMS = 200

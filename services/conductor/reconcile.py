@@ -7,11 +7,11 @@ from typing import Any
 import structlog
 
 from services.conductor.plan import CannotPlan, plan_stage
-from shared.contracts.recipe import Recipe
+from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.ledger.database import Ledger
 from shared.ledger.items import add_items
 from shared.ledger.records import count_records
-from shared.ledger.runs import PREFLIGHT, close_stage, dead_items, get_stages, live_runs, move_run, open_stage, stage_counts
+from shared.ledger.runs import close_stage, dead_items, get_stages, live_runs, move_run, open_stage, stage_counts
 from shared.ledger.tables import ItemState, RunState, StageState
 
 log = structlog.get_logger()

@@ -21,6 +21,8 @@ from shared.contracts.base import Frozen, Record
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+PREFLIGHT = "preflight"
+"""Name and kind of the stage that every run begins with; no recipe has one of this name."""
 
 
 class Service(StrEnum):
@@ -141,6 +143,12 @@ class DistillStage(StageBase):
     accept: Count | None = None
     """Stop early once so many samples of a problem verified."""
     sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
+
+    @model_validator(mode="after")
+    def _accept_can_be_reached(self) -> Self:
+        if self.accept is not None and self.accept > self.samples:
+            raise ValueError(f"accept: {self.accept} of {self.samples} samples can never verify: give at most `samples`")
+        return self
 
     def references(self) -> Iterator[tuple[str, str]]:
         yield "teacher", self.teacher
@@ -363,6 +371,12 @@ class EvaluateStage(StageBase):
     sampling: Sampling = Sampling(temperature=0.8, max_tokens=512)
     keywords: tuple[str, ...] = ("wait", "alternatively")
 
+    @model_validator(mode="after")
+    def _each_model_once(self) -> Self:
+        if twice := sorted({model for model in self.models if self.models.count(model) > 1}):
+            raise ValueError(f"models: `{twice[0]}` is named more than once")
+        return self
+
     def references(self) -> Iterator[tuple[str, str]]:
         for place, model in enumerate(self.models):
             yield f"models.{place}", model
@@ -384,6 +398,8 @@ class Recipe(Record):
     @model_validator(mode="after")
     def _references_resolve(self) -> Self:
         """Every name a stage uses exists and is of the right kind; the graph has no cycle; names are not ambiguous."""
+        if PREFLIGHT in self.stages:
+            raise ValueError(f"stages.{PREFLIGHT}: every run has a stage of this name already: choose another")
         both = set(self.models) & set(self.stages)
         if both:
             raise ValueError(f"models and stages share names: {', '.join(sorted(both))}")

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
+from shared.contracts.recipe import PREFLIGHT
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
 from shared.ledger.ordering import in_order
@@ -26,9 +27,6 @@ from shared.ledger.tables import (
     stages,
     usage,
 )
-
-PREFLIGHT = "preflight"
-"""Name and kind of the stage that every run begins with."""
 
 
 class IdempotencyConflict(Exception):

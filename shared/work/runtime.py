@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from shared.contracts.recipe import Recipe
+from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.contracts.work import TRAINING
 from shared.engines.client import EngineDied
 from shared.engines.roles import Engines
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, LeaseLost, Result, claim, commit, fail, lose, release, renew
-from shared.ledger.runs import PREFLIGHT, get_run
+from shared.ledger.runs import get_run
 from shared.ledger.workers import beat
 from shared.settings import Settings
 from shared.work.context import Work

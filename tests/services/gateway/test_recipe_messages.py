@@ -39,7 +39,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "unknown key": (search(widht=3), "stages.search.widht: unknown key (did you mean `width`?"),
     "unknown key inside": (search(reward={"rolouts": 3}), "stages.search.reward.rolouts: unknown key (did you mean `rollouts`?"),
     "unknown key on top": (lambda recipe: recipe.update(stagse={}), "stagse: unknown key (did you mean `stages`?"),
-    "unknown choice": (search(strategy="bfs"), "stages.search.strategy: must be 'beam' (got \"bfs\")"),
+    "unknown choice": (
+        search(strategy="bfs"),
+        "stages.search.strategy: must be 'beam', 'dvts', 'best_of_n', 'mcts', 'propose_critique' or 'debate' (got \"bfs\")",
+    ),
     "missing": (lambda recipe: recipe["stages"]["search"].pop("policy"), "stages.search.policy: is missing"),
     "no kind": (lambda recipe: recipe["stages"]["search"].pop("kind"), "stages.search.kind: is missing (one of import,"),
     "no such kind": (search(kind="serch"), "stages.search.kind: there is no kind `serch` (known: import,"),
@@ -64,6 +67,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a model twice": (
         stage("twice", kind="evaluate", models=["base", "base"], problems="train"),
         "stages.twice.models: `base` is named more than once",
+    ),
+    "more to accept than there is": (
+        stage("taught", kind="distill", teacher="base", problems="train", samples=2, accept=3),
+        "stages.taught.accept: 3 of 2 samples can never verify",
     ),
     "a set and a generator": (
         lambda recipe: recipe["problems"]["train"].update(generator="arithmetic", count=3),
@@ -155,7 +162,7 @@ def test_a_few_lines_that_stand_for_billions_are_told_in_short() -> None:
 
 
 VALUES: st.SearchStrategy[Any] = (
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.just({})
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.builds(dict)
 )
 PLACES = [("name",), ("models",), ("models", "base"), ("problems", "train"), ("stages",), ("stages", "search")]
 PLACES += [("stages", "search", field) for field in ("kind", "width", "policy", "problems", "reward", "sampling", "needs", "x")]

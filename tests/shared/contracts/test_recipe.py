@@ -60,6 +60,13 @@ def test_order_and_needs_follow_from_the_fields() -> None:
         ("problems.few", {"generator": "arithmetic"}, "a generator needs `count`"),
         ("problems.few", {"set": "a", "generator": "arithmetic", "count": 1}, "either `set` or `generator`"),
         ("stages", {}, "at least 1"),
+        ("stages.preflight", {"kind": "import", "problems": "few"}, "stages.preflight: every run has a stage of this name already"),
+        ("stages.measure.models", ["base", "journey", "base"], "models: `base` is named more than once"),
+        (
+            "stages.taught",
+            {"kind": "distill", "problems": "few", "teacher": "far", "samples": 2, "accept": 3},
+            "accept: 3 of 2 samples can never verify",
+        ),
         ("name", "Not A Name", "name"),
         ("version", 2, "version"),
     ],
