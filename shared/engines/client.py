@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 OnUsage = Callable[[UsageRow], Awaitable[None]]
+MOST_TOKENS = 10**12
+"""No answer has more: a figure above is nonsense."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Choice:
     token before a stop string may reach beyond it ("\\n\\n" for the stop "\\n").
     """
     finish_reason: str
-    """`stop`: ended by itself or at a stop string; `length`: cut."""
+    """`stop`: ended by itself or at a stop string; `length`: cut. A server that tells none is refused: nothing else tells a whole
+    answer from a cut one.
+    """
     reasoning: str | None = None
 
 
@@ -68,7 +72,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answer to one prompt; the figures are the server's own, summed over the requests that it took."""
+    """The answer to one prompt; the figures are the server's own, summed over the requests that it took.
+
+    A server that tells no usage counts as 0 tokens; one that tells nonsense (negative, a text, NaN) is refused.
+    """
 
     choices: tuple[Choice, ...]
     prompt_tokens: int
@@ -134,13 +141,21 @@ class Endpoint:
         """The ids of a text, no special tokens added. Local engines only."""
         return await self._tokenize({"prompt": text, "add_special_tokens": False})
 
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids. Local engines only."""
+        answer = await self._server.post(f"{self._server.root}/detokenize", {"model": self.model, "tokens": list(ids)})
+        return str(answer["prompt"])
+
     async def _tokenize(self, body: dict[str, Any]) -> list[int]:
         if not self.local:
             raise EngineError(
                 f"{self.uri} at {self.engine}: only a local engine tells token ids; name a model without `url` for this role"
             )
         answer = await self._server.post(f"{self._server.root}/tokenize", {"model": self.model, **body})
-        return list(answer["tokens"])
+        tokens = answer.get("tokens")
+        if not isinstance(tokens, list):
+            raise EngineError(f"{self.uri} at {self.engine} answered without tokens: {self._shown(answer)}")
+        return tokens
 
     def _sampled(self, sampling: Sampling, stop: Sequence[str], form: Form | None) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, **sampling.model_dump()}
@@ -167,17 +182,33 @@ class Endpoint:
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from failed
             answers += [task.result() for task in tasks]
-        choices = [read(choice) for answer in answers for choice in answer["choices"]]
-        usages = [_tokens(answer) for answer in answers]
+        choices = [self._read(choice, read) for answer in answers for choice in answer["choices"]]
+        usages = [_usage(answer) for answer in answers]
         return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages))
 
     async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One metered request, with at least one choice in its answer."""
         answer = await self._server.post(f"{self._server.url}{path}", body)
-        await self._report(*_tokens(answer))
-        if not answer.get("choices"):
-            raise EngineError(f"{self.uri} at {self.engine} answered without choices: {str(answer)[:500]}")
+        prompt_tokens, completion_tokens, nonsense = _usage(answer)
+        await self._report(prompt_tokens, completion_tokens)  # first: whatever the answer is worth, it was paid for
+        if nonsense:
+            raise EngineError(f"{self.uri} at {self.engine} answered with {nonsense}, which cannot be counted")
+        if not isinstance(answer.get("choices"), list) or not answer["choices"]:
+            raise EngineError(f"{self.uri} at {self.engine} answered without choices: {self._shown(answer)}")
         return answer
+
+    def _read(self, choice: Any, read: Callable[[dict[str, Any]], Choice]) -> Choice:
+        try:
+            return read(choice)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise EngineError(
+                f"{self.uri} at {self.engine} answered with a choice that cannot be read ({problem}): {self._shown(choice)}"
+            ) from error
+
+    def _shown(self, answer: Any) -> str:
+        """An answer in an error's words."""
+        return self._server.safe(str(answer))[:500]
 
     async def _report(self, prompt_tokens: int, completion_tokens: int) -> None:
         if self._on_usage is None:
@@ -195,22 +226,48 @@ class Endpoint:
         await asyncio.shield(task)
 
 
-def _tokens(answer: dict[str, Any]) -> tuple[int, int]:
+def _usage(answer: dict[str, Any]) -> tuple[int, int, str | None]:
+    """Prompt and completion tokens as the server counts them (what it leaves out: 0), and what of them is no count, in words."""
     usage = answer.get("usage") or {}
-    return usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    if not isinstance(usage, dict):
+        return 0, 0, f"usage {str(usage)[:100]!r}"
+    counts, nonsense = [], None
+    for name in ("prompt_tokens", "completion_tokens"):
+        value = usage.get(name) or 0
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+        sound = 0 <= number <= MOST_TOKENS and number == int(number)  # NaN is in no range
+        counts.append(int(number) if sound else 0)
+        if not sound:
+            nonsense = f"usage.{name} {str(value)[:100]!r}"
+    return counts[0], counts[1], nonsense
 
 
 def _completion_choice(choice: dict[str, Any]) -> Choice:
-    return Choice(choice["text"], tuple(choice.get("token_ids") or ()), choice.get("finish_reason") or "unknown")
+    return Choice(_text(choice["text"], "text"), tuple(choice.get("token_ids") or ()), _finish(choice))
 
 
 def _chat_choice(choice: dict[str, Any]) -> Choice:
     message = choice["message"]
-    text = message.get("content") or ""
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    text = _text(message.get("content") or "", "message.content")
+    found = message.get("reasoning_content") or message.get("reasoning")
+    reasoning: str | None = _text(found, "message.reasoning") if found else None
     if not reasoning:
         reasoning, text = split_reasoning(text)
-    return Choice(text, tuple(choice.get("token_ids") or ()), choice.get("finish_reason") or "unknown", reasoning)
+    return Choice(text, tuple(choice.get("token_ids") or ()), _finish(choice), reasoning)
+
+
+def _finish(choice: dict[str, Any]) -> str:
+    reason = choice.get("finish_reason")
+    if not isinstance(reason, str) or not reason:
+        raise ValueError("no finish_reason, without which a whole answer cannot be told from a cut one")
+    return reason
+
+
+def _text(value: Any, name: str) -> str:
+    """A text that UTF-8 can hold: half of a surrogate pair (a server that cut a character in two) becomes U+FFFD."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def split_reasoning(text: str) -> tuple[str | None, str]:

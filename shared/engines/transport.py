@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,7 @@ KEEP_ALIVE_SECONDS = 3.0
 """Below the 5 s after which vLLM closes an idle connection, so that none is used as it closes."""
 BUSY = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses that may pass: asked again after a wait."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,11 @@ class Server:
         await self._http.aclose()
 
     async def post(self, address: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POSTs JSON to an address of this server (`url` or `root` and a path), patiently."""
+        """POSTs JSON to an address of this server (`url` or `root` and a path), patiently.
+
+        Raises EndpointUnreachable once the patience is spent (with the server's last words, if it had any), RequestRefused at once
+        where asking again mends nothing, EngineDied of a local engine that is no more.
+        """
         if self._log_file:
             with self._log_file.open("a") as log:
                 log.write(json.dumps({"address": address, "body": body}) + "\n")
@@ -89,10 +95,10 @@ class Server:
             problem, wait, budget = await self._try(address, body)
             if isinstance(problem, dict):
                 return problem
-            wait = wait or self._backoff(attempt)
+            wait = (wait or 0.0) + self._backoff(attempt)  # never before the server's own time, nor all at that very time
             if attempt == self._patience.attempts or waited + wait > budget:
                 self.died = str(problem) if isinstance(problem, EngineDied) else None
-                raise problem
+                raise _given_up(problem, attempt, wait)
             waited += wait
             await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -105,8 +111,10 @@ class Server:
             raise EndpointUnreachable(f"{address} gave no answer within {self._patience.answer_seconds:g} s") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise EndpointUnreachable(f"{address} is no address: {error}") from error
+        except httpx.DecodingError as error:
+            raise EndpointUnreachable(f"{address} answered with what cannot be decoded: {self.safe(str(error))}") from error
         except httpx.TransportError as error:
-            message = f"{address} cannot be reached: {type(error).__name__}: {self._safe(str(error))}"
+            message = f"{address} cannot be reached: {type(error).__name__}: {self.safe(str(error))}"
             if gone := self._why_gone():
                 raise EngineDied(gone) from error
             return (EngineDied if self.is_local else EndpointUnreachable)(message), None, self._patience.connect_seconds
@@ -115,8 +123,8 @@ class Server:
                 raise
             raise EngineDied(self._why_gone() or f"{address}: its engine was stopped") from error
         if response.status_code < 400:
-            return self._json(address, response), None, 0.0
-        refused = RequestRefused(response.status_code, f"{address}: {self._safe(_message(response))}")
+            return self._json(address, response), None, self._patience.connect_seconds
+        refused = RequestRefused(response.status_code, f"{address}: {self.safe(_message(response))[:2000]}")
         if response.status_code not in BUSY:
             raise refused
         if self.is_local and response.status_code >= 500:
@@ -134,44 +142,58 @@ class Server:
             self.died = self._why_gone() or f"the engine at {self.url} is no longer healthy"
             raise EngineDied(self.died)
 
-    def _json(self, address: str, response: httpx.Response) -> dict[str, Any]:
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise RequestRefused(
-                response.status_code, f"{address} answered with something else than a JSON object; is it the base URL?"
-            )
-        return answer
+    def _json(self, address: str, response: httpx.Response) -> dict[str, Any] | EndpointUnreachable:
+        """The answer's JSON object; a passing problem if it breaks off. By its body alone: some servers call JSON text."""
+        answer = _parsed(response)
+        if isinstance(answer, dict):
+            return answer
+        said = self.safe(response.text.strip())[:200]
+        if answer is None and said.startswith("{"):
+            return EndpointUnreachable(f"{address} answered with JSON that breaks off or is none: {said}")
+        raise RequestRefused(
+            response.status_code, f"{address} answered with something else than a JSON object; is it the base URL? It said: {said}"
+        )
 
     def _backoff(self, attempt: int) -> float:
         wait = min(self._patience.longest_wait, self._patience.first_wait * 2.0 ** (attempt - 1))
         return wait * random.uniform(0.5, 1.0)
 
-    def _safe(self, text: str) -> str:
+    def safe(self, text: str) -> str:
+        """A server's words without the key, which some of them repeat. To be asked before the words are cut."""
         return text.replace(self._key, "***") if self._key else text
+
+
+def _given_up(problem: EngineError, requests: int, wait: float) -> EngineError:
+    """What is raised when the patience is spent. A server that kept refusing for being busy may well do it later."""
+    if not isinstance(problem, RequestRefused):
+        return problem
+    return EndpointUnreachable(f"{problem}; given up after {requests} requests (the next would have waited {wait:.1f} s)")
+
+
+def _parsed(response: httpx.Response) -> Any:
+    """The body's JSON; None where it is none."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return None
 
 
 def _message(response: httpx.Response) -> str:
     """The server's own words: `{"error": {"message": ...}}`, `{"message": ...}`, `{"detail": ...}` or the bare text."""
-    try:
-        body = response.json()
-    except ValueError:
-        return response.text[:500].strip() or response.reason_phrase
+    body = _parsed(response)
+    if body is None:
+        return response.text.strip() or response.reason_phrase
     if isinstance(body, dict):
         error = body.get("error", body)
         found = error.get("message") or error.get("detail") if isinstance(error, dict) else error
-        return str(found or body)[:2000]
-    return str(body)[:2000]
+        return str(found or body)
+    return str(body)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that a Retry-After header asks for (a number or a date), or None."""
     value = response.headers.get("retry-after", "").strip()
-    if value.replace(".", "", 1).isdigit():
-        return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except ValueError:
+        return max(0.0, float(value)) if _NUMBER.fullmatch(value) else max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, OverflowError):  # RFC 9110 10.2.3 knows these two forms; whatever else it says is not for us
         return None

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server in a thread, which answers as a test scripts it and keeps what it was asked."""
+"""An OpenAI-compatible server in a thread, which answers, or misbehaves, as a test scripts it and keeps what it was asked."""
 
 import json
 import threading
@@ -11,12 +11,15 @@ from typing import Any
 
 @dataclass
 class Reply:
-    """One answer: `body` as JSON (a string: as it is), or a connection cut."""
+    """One answer: `body` as JSON (text or bytes: as they are), or a connection cut."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    """Closes the connection without a word."""
+    half: bool = False
+    """Closes it in the middle of the body."""
 
 
 def choices(*texts: str, prompt_tokens: int = 10, **more: Any) -> dict[str, Any]:
@@ -31,6 +34,11 @@ def chat(content: str | None, **message: Any) -> dict[str, Any]:
     return {"choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 1}}
 
 
+def answer(body: dict[str, Any]) -> dict[str, Any]:
+    """A sound answer to a request, by its kind."""
+    return chat("x") if "messages" in body else choices(*["x"] * body.get("n", 1))
+
+
 class Scripted:
     """The server's script and what it was asked."""
 
@@ -40,7 +48,7 @@ class Scripted:
         self.keys: list[str | None] = []
         self.script: list[Reply] = []
         """Replies in order; then `otherwise` answers."""
-        self.otherwise: Callable[[dict[str, Any]], Reply] = lambda body: Reply(choices(*["x"] * body.get("n", 1)))
+        self.otherwise: Callable[[dict[str, Any]], Reply] = lambda body: Reply(answer(body))
         self.url = ""
         self._lock = threading.Lock()
 
@@ -72,12 +80,14 @@ def scripted_server() -> Iterator[Scripted]:
             if reply.cut:
                 self.close_connection = True
                 return
-            content = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
+            content = reply.body if isinstance(reply.body, bytes | str) else json.dumps(reply.body)
+            content = content.encode() if isinstance(content, str) else content
             self.send_response(reply.status)
             for name, value in {**reply.headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(content[: len(content) // 2] if reply.half else content)
+            self.close_connection |= reply.half
 
         def log_message(self, format: str, *args: object) -> None:
             pass

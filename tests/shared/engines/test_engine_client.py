@@ -1,6 +1,8 @@
 """The client against a real HTTP server that answers as scripted."""
 
 import asyncio
+import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -203,22 +205,35 @@ async def test_retry_after_is_honoured(server, hosted, monkeypatch):
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
     server.script = [Reply(status=429, headers={"Retry-After": value}) for value in ("1.5", later)]
     await hosted.complete("q", sampling=SAMPLING)
-    assert waits[0] == 1.5
-    assert 1 < waits[1] <= 3
+    most = QUICK.longest_wait  # the jitter: those who were told one time do not come at one time
+    assert 1.5 < waits[0] <= 1.5 + most
+    assert 1 < waits[1] <= 3 + most
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "1e9", "\u00b2", "Wed, 99 Foo 2026 00:00:00 GMT", "0"])
+async def test_a_retry_after_that_says_nothing_is_passed_over(server, hosted, monkeypatch, value):
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr("shared.engines.transport.asyncio.sleep", sleep)
+    server.script = [Reply(status=429, headers={"Retry-After": value})]
+    await hosted.complete("q", sampling=SAMPLING)
+    assert len(waits) == 1 and 0 < waits[0] <= QUICK.longest_wait
 
 
 async def test_the_budget_ends_the_waiting(server, hosted):
     server.script = [Reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "3600"})]
-    with pytest.raises(RequestRefused, match=r"slow down.*429"):
+    with pytest.raises(EndpointUnreachable, match=r"slow down \(HTTP 429\); given up after 1 requests \(.* waited 3600"):
         await hosted.complete("q", sampling=SAMPLING)
     assert len(server.asked) == 1
 
 
 async def test_attempts_end(server, hosted):
-    server.otherwise = lambda body: Reply({"message": "overloaded"}, 503)
-    with pytest.raises(RequestRefused, match="overloaded") as caught:
+    server.otherwise = lambda body: Reply({"message": f"overloaded, {KEY}"}, 503)
+    with pytest.raises(EndpointUnreachable, match=r"overloaded, \*\*\* \(HTTP 503\); given up after 4 requests"):
         await hosted.complete("q", sampling=SAMPLING)
-    assert caught.value.status == 503
     assert len(server.asked) == QUICK.attempts
 
 
@@ -237,10 +252,150 @@ async def test_refusals_are_raised_at_once_without_the_key(server, hosted, statu
     assert len(server.asked) == 1
 
 
-async def test_something_else_than_json(server, hosted):
-    server.script = [Reply("<html>")]
+@pytest.mark.parametrize("body", ["<html>", "", "[]", "NaN", "[" * 100_000, 'data: {"choices": []}', b"\xff\xfe"])
+async def test_something_else_than_a_json_object(server, hosted, body):
+    server.script = [Reply(body)]
     with pytest.raises(RequestRefused, match="is it the base URL"):
         await hosted.complete("q", sampling=SAMPLING)
+    assert len(server.asked) == 1
+
+
+SOUND = json.dumps(choices("x"))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(half=True, body=choices("x")),
+        Reply(half=True, body=choices("x"), status=500),
+        Reply(body=SOUND[:-9]),  # all the bytes that were promised, but of a text that was cut before
+        Reply(body='{"a":' * 100_000),
+    ],
+    ids=["cut in the body", "a 500 cut in the body", "broken off", "nested without end"],
+)
+async def test_half_an_answer_is_asked_for_again_and_no_more_often_than_allowed(server, hosted, reply):
+    server.script = [reply]
+    assert (await hosted.complete("q", sampling=SAMPLING)).choices[0].text == "x"
+    assert len(server.asked) == 2
+    server.otherwise = lambda body: reply
+    with pytest.raises(EndpointUnreachable, match=server.url):
+        await hosted.complete("q", sampling=SAMPLING)
+    assert 2 < len(server.asked) <= 2 + QUICK.attempts
+
+
+async def test_what_cannot_be_decoded(server, hosted):
+    server.script = [Reply(SOUND, headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(EndpointUnreachable, match="cannot be decoded"):
+        await hosted.complete("q", sampling=SAMPLING)
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-16", "", "application/octet-stream"])
+async def test_the_body_decides_and_not_its_type(server, hosted, kind):
+    server.script = [Reply(SOUND, headers={"Content-Type": kind})]
+    assert (await hosted.complete("q", sampling=SAMPLING)).choices[0].text == "x"
+
+
+@pytest.mark.parametrize("figure", [-1, "7", "many", float("nan"), float("inf"), 1e30, 1.5, True, [7], {}])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+async def test_usage_that_is_nonsense_is_refused_and_what_is_sound_of_it_counted(server, hosted, name, figure):
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    server.script = [Reply({**choices("x"), "usage": {**usage, name: figure}})]
+    rows, record = recorder()
+    if not figure:  # an empty object: no figure at all
+        await hosted.metered("teacher", record).complete("q", sampling=SAMPLING)
+    else:
+        with pytest.raises(EngineError, match=rf"usage\.{name} .*cannot be counted"):
+            await hosted.metered("teacher", record).complete("q", sampling=SAMPLING)
+    [row] = rows
+    assert {"prompt_tokens": row.prompt_tokens, "completion_tokens": row.completion_tokens} == {**usage, name: 0}
+    assert row.requests == 1 and math.isfinite(row.cost) and row.cost >= 0
+
+
+@pytest.mark.parametrize(("usage", "refused"), [(None, False), ({}, False), ([], False), ("much", True), ([1], True)])
+async def test_a_server_may_tell_no_usage_but_no_other_kind_of_it(server, hosted, usage, refused):
+    server.script = [Reply({**choices("x"), "usage": usage})]
+    rows, record = recorder()
+    asked = hosted.metered("teacher", record).complete("q", sampling=SAMPLING)
+    if refused:
+        with pytest.raises(EngineError, match="usage .*cannot be counted"):
+            await asked
+    else:
+        assert (await asked).completion_tokens == 0
+    assert [(row.requests, row.prompt_tokens, row.completion_tokens) for row in rows] == [(1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"choices": None}, {"choices": []}, {"choices": {}}, {"choices": "x"}, {}, {"error": {"message": f"no credit, {KEY}"}}],
+)
+async def test_an_answer_without_choices_is_refused_in_its_own_words(server, hosted, broken):
+    server.script = [Reply({**broken, "usage": {"prompt_tokens": 3}})]
+    rows, record = recorder()
+    with pytest.raises(EngineError, match="without choices: ") as caught:
+        await hosted.metered("teacher", record).complete("q", sampling=SAMPLING)
+    assert KEY not in str(caught.value)
+    assert "error" not in broken or "no credit, ***" in str(caught.value)
+    assert [row.prompt_tokens for row in rows] == [3]
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        None,
+        "x",
+        {},
+        {"finish_reason": "stop"},
+        {"text": None, "finish_reason": "stop"},
+        {"text": ["x"], "finish_reason": "stop"},
+        {"text": f"x {KEY}"},
+        {"text": "x", "finish_reason": None},
+        {"text": "x", "finish_reason": ""},
+        {"text": "x", "finish_reason": 3},
+    ],
+)
+async def test_a_choice_that_cannot_be_read_is_refused(server, hosted, choice):
+    server.script = [Reply({"choices": [choice]})]
+    with pytest.raises(EngineError, match="cannot be read") as caught:
+        await hosted.complete("q", sampling=SAMPLING)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("message", [None, "x", [], {"content": 7}, {"content": [{"text": "x"}]}, {"content": "x", "reasoning": 1}])
+async def test_a_message_that_cannot_be_read_is_refused(server, hosted, message):
+    server.script = [Reply({"choices": [{"message": message, "finish_reason": "stop"}]})]
+    with pytest.raises(EngineError, match="cannot be read"):
+        await hosted.chat(HELLO, sampling=SAMPLING)
+
+
+async def test_half_a_character_is_mended_where_it_comes_in(server, hosted):
+    server.script = [Reply(choices("half \ud83d, whole \U0001f600")), Reply(chat("<think>\udc00</think>\ud800"))]
+    assert (await hosted.complete("q", sampling=SAMPLING)).choices[0].text == "half \ufffd, whole \U0001f600"
+    [choice] = (await hosted.chat(HELLO, sampling=SAMPLING)).choices
+    assert (choice.reasoning, choice.text) == ("\ufffd", "\ufffd")
+
+
+async def test_a_number_that_json_does_not_know_is_no_matter_where_nobody_reads_it(server, hosted):
+    server.script = [Reply(choices("x", logprobs={"token_logprobs": [float("nan")]}))]
+    assert (await hosted.complete("q", sampling=SAMPLING)).choices[0].text == "x"
+
+
+async def test_a_storm_of_errors_costs_no_more_than_the_attempts(server, hosted):
+    """Every request of a crowd gives up after its own attempts, with the server's words."""
+    server.otherwise = lambda body: Reply({"error": {"message": "rate limit of the tier"}}, 429)
+    failed = await asyncio.gather(*(hosted.complete("q", sampling=SAMPLING) for _ in range(64)), return_exceptions=True)
+    assert {type(error) for error in failed} == {EndpointUnreachable}
+    assert all("rate limit of the tier" in str(error) for error in failed)
+    assert len(server.asked) == 64 * QUICK.attempts
+
+
+async def test_what_is_left_out_is_asked_for_under_the_same_patience(server, hosted):
+    """One choice of four comes; of the three further requests each meets one refusal for being busy."""
+    server.script = [Reply(choices("first")), *[Reply(status=429)] * 3]
+    rows, record = recorder()
+    completion = await hosted.metered("teacher", record).complete("q", n=4, sampling=SAMPLING)
+    assert len(completion.choices) == len(rows) == 4
+    assert len(server.asked) == 1 + 3 + 3
+    assert sum(row.completion_tokens for row in rows) == completion.completion_tokens == 4
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1", "http://[/v1"])
