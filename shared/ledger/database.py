@@ -8,8 +8,11 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Float, create_engine, event, func, make_url, select
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from shared.ledger.written import NotJson, as_json
 
 BUSY_SECONDS = 60.0
 MIGRATION_LOCK = 0x6C6F6E67
@@ -50,9 +53,14 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that may write; rolled back on any error."""
-        with self._writer.begin() as connection:
-            yield connection
+        """A transaction that may write; rolled back on any error. Raises NotJson for a value that JSON has no form for."""
+        try:
+            with self._writer.begin() as connection:
+                yield connection
+        except StatementError as error:
+            if isinstance(error.orig, NotJson):
+                raise error.orig from None  # says it without the statement and all its parameters
+            raise
 
     def migrate(self) -> None:
         """Brings the schema to the newest version; a no-op where it is. Of several processes that start at once, one does it."""
@@ -79,7 +87,7 @@ def _postgresql_engine(url: str) -> Engine:
         "keepalives_count": 3,
         "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
     }
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=8, max_overflow=16)
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=8, max_overflow=16, json_serializer=as_json)
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -91,6 +99,7 @@ def _sqlite_engine(url: str) -> Engine:
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
         pool_size=16,
         max_overflow=48,
+        json_serializer=as_json,
     )
 
     @event.listens_for(engine, "connect")

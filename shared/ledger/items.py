@@ -14,6 +14,7 @@ from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
 from shared.ledger.ordering import in_order
 from shared.ledger.tables import LIVE, ItemState, items, models, partials, records, runs
+from shared.ledger.written import as_text
 
 MAX_ROWS = 1000
 """No transaction writes more rows than this (`add_items`, `commit`)."""
@@ -248,7 +249,7 @@ def fail(ledger: Ledger, lease: Lease, error: str, hopeless: bool = False) -> It
     """
     attempts = items.c.attempts + 1
     dead = true() if hopeless else attempts >= items.c.max_attempts
-    error = error.replace("\0", "\N{REPLACEMENT CHARACTER}")  # PostgreSQL takes no NUL in text
+    error = as_text(error)
     with ledger.write() as connection:
         row = _hold(
             connection,

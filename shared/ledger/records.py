@@ -1,5 +1,6 @@
 """Records (results) and usage (what they took): read by stages, the gateway and people."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ PAGE = 500
 
 @dataclass(frozen=True)
 class UsageRow:
-    """Tokens and cost of some requests of one item, in one role."""
+    """Tokens and cost of some requests of one item, in one role. Raises ValueError on a figure that would spoil a sum."""
 
     role: str
     model: str
@@ -24,6 +25,11 @@ class UsageRow:
     completion_tokens: int
     cost: float = 0.0
     """US dollars."""
+
+    def __post_init__(self) -> None:
+        figures = (self.requests, self.prompt_tokens, self.completion_tokens, self.cost)
+        if not all(0 <= figure < math.inf for figure in figures):  # NaN is in no range
+            raise ValueError(f"usage of {self.model} as {self.role}: {figures} (requests, tokens read and written, cost)")
 
 
 def append_usage(ledger: Ledger, lease: Lease, rows: Sequence[UsageRow]) -> None:
