@@ -28,7 +28,8 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import structlog
 
-from services.searcher.policy import ContextFull, Policy, Sampled, Step
+from services.searcher.lines import Sampled
+from services.searcher.policy import ContextFull, Policy, Step
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Origin
@@ -76,6 +77,10 @@ class Candidate:
     verified: bool | None = None
     judgement: Judgement = Judgement(None, Verdict.UNKNOWN)
     kept: bool = True
+    visits: int = 0
+    value: float | None = None
+    spills: bool = False
+    """Its last token begins the next line, too (`Sampled.spills`)."""
 
     @property
     def open(self) -> bool:
@@ -108,6 +113,7 @@ class Growth:
     _counts: Counter[str] = field(default_factory=Counter, init=False)
     _changed: dict[int, dict[str, Any]] = field(default_factory=dict, init=False)
     _said: list[Remark] = field(default_factory=list, init=False)
+    _first_new: int = field(default=0, init=False)
 
     @property
     def rounds(self) -> int:
@@ -138,14 +144,17 @@ class Growth:
         return [*self.path(candidate.parent), candidate]
 
     def value(self, step: Candidate | Node) -> float | None:
-        """The value of the path that ends with `step`: its scores by the reward's `aggregate`; None if it has none."""
+        """The value of the path that ends with `step`: its scores by the reward's `aggregate`; None if `step` has none."""
         own = step.judgement.score if isinstance(step, Candidate) else step.score
+        if own is None:
+            return None
         above = [] if step.parent is None else [node.score for node in self.path(step.parent)]
         return aggregated(self.stage.reward.aggregate, [score for score in (*above, own) if score is not None])
 
-    def open_at(self, depth: int) -> list[Node]:
-        """Nodes of a depth that may be expanded: kept, without a final answer, not at a dead end."""
-        return [node for node in self.nodes if node.depth == depth and node.kept and not node.final and node.ended is None]
+    @property
+    def frontier(self) -> list[Node]:
+        """What the last round left to expand: its nodes that were kept, state no answer and are no dead end. At first, the root."""
+        return [node for node in self.nodes[self._first_new :] if node.kept and not node.final and node.ended is None]
 
     # -- the four primitives ---
 
@@ -157,6 +166,18 @@ class Growth:
         """
         families = await together(self._children(node, width) for node in frontier)
         return self._merge([candidate for family in families for candidate in family], among)
+
+    def candidate(self, parent: int, sampled: Sampled) -> Candidate | None:
+        """What a sampled line becomes; None, and counted, if it is dropped."""
+        if sampled.end == "cut":
+            self._counts["truncated_steps"] += 1
+            return None
+        text = sampled.text.strip()
+        if not text:
+            self._counts["blank_steps"] += 1
+            return None
+        ended: Literal["no_answer"] | None = "no_answer" if sampled.end == "text" else None
+        return Candidate(parent, text, sampled.token_ids, sampled.tokens, ended=ended, spills=sampled.spills)
 
     async def check(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Marks candidates that state a final answer and verifies them; returns those that could be graded."""
@@ -176,9 +197,14 @@ class Growth:
             candidate.judgement = judgement
 
     async def record(self, candidates: Sequence[Candidate]) -> list[Node]:
-        """Makes nodes of a round's candidates and saves the round: its new nodes, and what changed in earlier ones."""
-        new = [self._node(place, candidate) for place, candidate in enumerate(candidates, start=len(self.nodes))]
-        self.nodes += new
+        """Makes nodes of a round's candidates and saves the round: its new nodes, and what changed in earlier ones.
+
+        Ids follow the order, so a candidate may name one before it as its parent.
+        """
+        self._first_new = len(self.nodes)
+        for candidate in candidates:
+            self.nodes.append(self._node(len(self.nodes), candidate))
+        new = self.nodes[self._first_new :]
         self._counts["rounds"] += 1
         changed, self._changed = self._changed, {}
         said, self._said = self._said, []
@@ -198,6 +224,7 @@ class Growth:
         for body in saved:
             for node_id, update in body["changed"].items():
                 self._update(int(node_id), update)
+            self._first_new = len(self.nodes)
             self.nodes += [Node.model_validate(node) for node in body["nodes"]]
             self.remarks += [Remark.model_validate(remark) for remark in body["remarks"]]
             self._counts = Counter(body["cost"])
@@ -206,6 +233,10 @@ class Growth:
         """Changes an earlier node (a pruning that comes later, say); saved with the next round."""
         self._update(node_id, update)
         self._changed.setdefault(node_id, {}).update(update)
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Counts in the cost (`merged_steps`, say) what was sampled and became no node of its own."""
+        self._counts[what] += number
 
     def remark(self, node_id: int, kind: RemarkKind, text: str, to: int | None = None, verdict: Verdict | None = None) -> None:
         """Says something about a node, or where the search goes back to from it; saved with the next round."""
@@ -239,7 +270,7 @@ class Growth:
         lines = [one for one in sampled if one.text.strip() or one.end != "line"]
         for ids, ones in groupby(sorted(blank, key=lambda one: one.token_ids), key=lambda one: one.token_ids):
             lines += await self._after_blank(path, ids, len(list(ones)))
-        return [candidate for one in lines if (candidate := self._candidate(node.id, one))]
+        return [candidate for one in lines if (candidate := self.candidate(node.id, one))]
 
     async def _after_blank(self, path: Sequence[Node], ids: tuple[int, ...], n: int) -> list[Sampled]:
         """Steps that follow a blank line; its ids stay part of them, so that the path is what the model wrote."""
@@ -249,16 +280,6 @@ class Growth:
             self._counts["blank_steps"] += n
             return []
         return [Sampled(one.text, (*ids, *one.token_ids) if ids else (), one.tokens + len(ids), one.end) for one in again]
-
-    def _candidate(self, parent: int, sampled: Sampled) -> Candidate | None:
-        if sampled.end == "cut":
-            self._counts["truncated_steps"] += 1
-            return None
-        text = sampled.text.strip()
-        if not text:
-            self._counts["blank_steps"] += 1
-            return None
-        return Candidate(parent, text, sampled.token_ids, sampled.tokens, ended="no_answer" if sampled.end == "text" else None)
 
     def _merge(self, new: Sequence[Candidate], among: Sequence[Candidate]) -> list[Candidate]:
         """One candidate for equal siblings, in order of first appearance; one that can go on stands for those that ended."""
@@ -305,6 +326,8 @@ class Growth:
             answer=candidate.answer,
             verified=candidate.verified,
             ended=candidate.ended,
+            visits=candidate.visits,
+            value=candidate.value,
         )
 
     def _update(self, node_id: int, update: dict[str, Any]) -> None:

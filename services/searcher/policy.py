@@ -8,16 +8,15 @@ a chat.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from services.searcher.lines import STEP_END, Sampled, cut_by_ids, cut_by_length, line_breaks
 from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import Sampling
 from shared.engines.client import Completion, Endpoint, EngineError, RequestRefused
 
-STEP_END = "\n"
 _CONTEXT_FULL = re.compile(r"context length|context window|max(imum)?[ _]model[ _]len(gth)?|maximum (input|context)", re.IGNORECASE)
 
 
@@ -35,18 +34,6 @@ class Step(Protocol):
     def token_ids(self) -> tuple[int, ...]: ...
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """One sampled continuation, in the model's own words."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    """The step's end included; empty where the engine gives none."""
-    tokens: int
-    end: Literal["line", "text", "cut"]
-    """Ended by a newline, by the end of the model's text, or cut (by the token limit, or by the endpoint)."""
-
-
 class Policy(Protocol):
     """A model that goes on with a partial solution of one problem."""
 
@@ -58,6 +45,12 @@ class Policy(Protocol):
 
     async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
         """`n` independent completions of the solution, to its end or to `sampling.max_tokens`. Raises ContextFull, EngineError."""
+
+    async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
+        """`n` independent whole solutions in one request, each cut into its steps (`services.searcher.lines`).
+
+        `sampling.max_tokens` is a solution's. Raises ContextFull, EngineError.
+        """
 
 
 async def policy_of(endpoint: Endpoint, problem: Problem) -> Policy:
@@ -91,6 +84,13 @@ class TokenPolicy:
     async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
         done = await self._complete(self._prefix(path), n, sampling, stop=())
         return [choice.text for choice in done.choices]
+
+    async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
+        done = await self._complete(self._prompt_ids, n, sampling, stop=())
+        if not all(choice.token_ids for choice in done.choices):
+            raise EngineError(f"{self._endpoint.uri} returned no token ids, which a search on a local engine needs")
+        breaks = await line_breaks(self._endpoint, (token for choice in done.choices for token in choice.token_ids))
+        return [cut_by_ids(choice.text, choice.token_ids, breaks, choice.finish_reason == "stop") for choice in done.choices]
 
     def _prefix(self, path: Sequence[Step]) -> list[int]:
         return [*self._prompt_ids, *(token for step in path for token in step.token_ids)]
@@ -130,6 +130,11 @@ class ChatPolicy:
     async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
         done = await self._chat(path, n, sampling, whole=True, stop=())
         return [choice.text for choice in done.choices]
+
+    async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
+        done = await self._chat((), n, sampling, whole=True, stop=())
+        written = sum(len(choice.text) for choice in done.choices) or 1
+        return [cut_by_length(one.text, done.completion_tokens / written, one.finish_reason == "stop") for one in done.choices]
 
     async def _chat(self, path: Sequence[Step], n: int, sampling: Sampling, whole: bool, stop: Sequence[str]) -> Completion:
         turns = [self._turn]

@@ -144,7 +144,10 @@ class Endpoint:
     async def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids. Local engines only."""
         answer = await self._server.post(f"{self._server.root}/detokenize", {"model": self.model, "tokens": list(ids)})
-        return str(answer["prompt"])
+        text = answer.get("prompt")
+        if not isinstance(text, str):
+            raise EngineError(f"{self.uri} at {self.engine} answered without a text: {self._shown(answer)}")
+        return text
 
     async def _tokenize(self, body: dict[str, Any]) -> list[int]:
         if not self.local:

@@ -1,64 +1,52 @@
 """beam: round by round, `width` steps for each of the at most `keep` survivors, down to `max_depth` (method: section 1).
 
-Pruning of a round, among the steps that can go on (final steps and dead ends stay as leaves and take no place):
+How a round is asked and pruned: `services.searcher.rounds`. If all steps of a node were called incorrect (or dropped), it is
+asked again, up to `retries` times; if none of the round may go on then, the search is at its end.
 
-- scored reward: the `keep` highest scores go on;
-- judged reward: at most `keep` steps that were not called incorrect, correct ones before unknown ones. Steps called incorrect stay
-  as leaves, with the reason: they are the wrong turns of the long thoughts. If all were called incorrect, the branch ends there:
-  what would grow from a wrong sum is neither a right path nor a better mistake.
+`keep_exploring`: a tree without mistakes teaches no journey, and one without a right path none at all. So until the tree has a
+right branch and a wrong one, the search goes on, past `stop_after` too, for `max_depth` rounds at most. Where nothing is left
+to expand (with a judged reward, all steps of a round stated answers or were called incorrect), it does three things, in this
+order:
 
-Before it ends there, a node whose steps were all called incorrect (or dropped) is asked again, up to `retries` times: a small
-policy often makes the same slip in all of its samples.
-
-Ties go to the step that was sampled more often (`multiplicity`), then to the one sampled first.
+1. Nodes that gave nothing but answers are asked again like those whose steps were all called incorrect, by `retries`.
+2. Steps called incorrect stay leaves all the same: what is explored instead are steps that an earlier round pruned for want of
+   place. At most `keep` are taken up again (and marked `kept`): the best of them if a right branch is missing; if only a wrong
+   one is, the worst, which go wrong soonest.
+3. If none was pruned, the search ends without.
 """
 
 from collections.abc import Sequence
 
-from services.searcher.growth import Candidate, Growth, Rule
+from services.searcher.growth import Candidate, Growth
+from services.searcher.rounds import enough, expand, may_go_on, missing, prune, rank
 from shared.contracts.recipe import SearchStage
-from shared.contracts.tree import Node, Verdict
+from shared.contracts.tree import Node
 
 
 async def search(growth: Growth, stage: SearchStage) -> None:
-    """Grows the tree until nothing is open, `max_depth` is reached, or `stop_after` leaves verified."""
-    while growth.rounds < stage.max_depth and (stage.stop_after is None or growth.verified < stage.stop_after):
-        frontier = growth.open_at(depth=growth.rounds)
+    """Grows the tree until nothing is left to expand, `max_depth` is reached, or `stop_after` leaves verified."""
+
+    def finals_do(candidates: Sequence[Candidate]) -> bool:
+        """Whether a node that gave answers alone has done its part: not if the search would end there, too early."""
+        going_on = any(may_go_on(one, growth.reward.rule) for one in candidates)
+        return going_on or not stage.keep_exploring or not missing(growth, candidates)
+
+    while growth.rounds < stage.max_depth:
+        exploring = stage.keep_exploring and bool(missing(growth))
+        if enough(growth, stage) and not exploring:
+            return
+        frontier = growth.frontier or (taken_up(growth, stage.keep) if exploring else [])
         if not frontier:
             return
-        candidates = await expand(growth, stage, frontier)
-        prune(candidates, stage.keep, growth.reward.rule)
+        candidates = await expand(growth, frontier, stage.width, stage.retries, finals_do)
+        prune(growth, candidates, stage.keep)
         await growth.record(candidates)
 
 
-async def expand(growth: Growth, stage: SearchStage, frontier: Sequence[Node]) -> list[Candidate]:
-    """The judged candidates of a round; nodes without a way on are asked again."""
-    candidates: list[Candidate] = []
-    for _ in range(1 + stage.retries):
-        new = await growth.check(await growth.propose(frontier, stage.width, among=candidates))
-        await growth.judge(new)
-        candidates += new
-        able = {one.parent for one in candidates if one.final or may_go_on(one, growth.reward.rule)}
-        frontier = [node for node in frontier if node.id not in able and growth.nodes[node.id].ended is None]
-        if not frontier:
-            break
-    return candidates
-
-
-def may_go_on(candidate: Candidate, rule: Rule) -> bool:
-    """Whether pruning may keep a candidate for expansion."""
-    return candidate.open and (rule is Rule.SCORED or candidate.judgement.verdict is not Verdict.INCORRECT)
-
-
-def prune(candidates: Sequence[Candidate], keep: int, rule: Rule) -> None:
-    """Marks the at most `keep` steps of a round that go on (`kept`); final steps are leaves that pruning does not touch."""
-    able = [one for one in candidates if may_go_on(one, rule)]
-    chosen = sorted(able, key=_rank)[:keep]  # a stable sort: ties stay in order of sampling
-    for one in candidates:
-        one.kept = one.final or any(one is other for other in chosen)
-
-
-def _rank(candidate: Candidate) -> tuple[float, int]:
-    """Lowest first: highest score (none: last), then highest multiplicity. A judge's scores order its verdicts, too."""
-    score = candidate.judgement.score
-    return (-1.0 if score is None else score) * -1, -candidate.multiplicity
+def taken_up(growth: Growth, most: int) -> list[Node]:
+    """Steps that were pruned and now go on. (No deeper than there were rounds, so the paths stay within `max_depth`.)"""
+    pruned = [node for node in growth.nodes if not node.kept and may_go_on(node, growth.reward.rule)]
+    pruned.sort(key=lambda node: rank(growth, node), reverse="right" not in missing(growth))
+    for node in pruned[:most]:
+        growth.change(node.id, kept=True)
+    return [growth.nodes[node.id] for node in pruned[:most]]

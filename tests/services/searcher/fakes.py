@@ -18,12 +18,16 @@ class FakeEndpoint:
 
     def __init__(self, script: Script, local: bool = True) -> None:
         self.model, self.uri, self.engine, self.local = "fake", "fake://model", "fake 1.0", local
+        self.takes_ids = local
         self.requests: list[dict] = []
         self._script = script
         self._asked: Counter[str] = Counter()
 
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
         return [ord(char) for char in f"Q:{messages[0].content}|"]
+
+    async def detokenize(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
 
     async def complete(
         self, prompt: Sequence[int], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), include_stop: bool = False

@@ -7,39 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule
-from services.searcher.policy import policy_of
-from services.searcher.rewards import reward
-from services.searcher.strategies import strategy
-from services.searcher.strategies.beam import prune
-from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.engines.client import RequestRefused
-from tests.services.searcher.fakes import ANSWER, EOS, OTHER2, PENS, SLIP2, STEP1, STEP2, FakeEndpoint, no_model, scripted, stage_of
-
-
-async def grown(
-    problem: Problem, script, stage: SearchStage | None = None, saved=(), local=True
-) -> tuple[ReasoningTree, list, FakeEndpoint]:
-    endpoint = FakeEndpoint(script, local)
-    rounds = list(saved)
-
-    async def save(seq, body):
-        assert seq == len(rounds) + 1
-        rounds.append(body)
-
-    stage = stage or stage_of()
-    growth = Growth(problem, stage, await policy_of(endpoint, problem), await reward(stage.reward, no_model), save)
-    growth.restore(saved)
-    await strategy(stage.strategy)(growth, stage)
-    return growth.tree("t1", Origin(run_id="r", stage="search")), rounds, endpoint
-
-
-def by_text(tree: ReasoningTree, text: str):
-    [node] = [node for node in tree.nodes if node.text == text.strip().strip(EOS)]
-    return node
+from tests.services.searcher.fakes import ANSWER, EOS, OTHER2, PENS, SLIP2, STEP1, STEP2, scripted, stage_of
+from tests.services.searcher.growing import by_text, grown
 
 
 @pytest.mark.parametrize("local", [True, False])
@@ -315,26 +287,3 @@ async def _check_invariants(lines, width, keep, depth, retries, kind):
     assert tree.cost.completion_tokens >= tree.tree_tokens
     again, _, endpoint = await grown(problem, lambda *_: STEP1, stage, saved=saved)
     assert again == tree and endpoint.requests == []
-
-
-# -- pruning -------------------------------------------------------------------------------------------------------
-
-
-def test_pruning_by_score_and_by_verdict():
-    def candidates():
-        judged = [(0.5, Verdict.UNKNOWN, 3), (1.0, Verdict.CORRECT, 1), (0.0, Verdict.INCORRECT, 9), (1.0, Verdict.CORRECT, 2)]
-        made = [
-            Candidate(0, str(place), multiplicity=many, judgement=Judgement(score, verdict))
-            for place, (score, verdict, many) in enumerate(judged)
-        ]
-        return [*made, Candidate(0, "end", ended="no_answer"), Candidate(0, "answer", final=True, verified=False)]
-
-    for rule, keep, kept in [
-        (Rule.JUDGED, 1, ["3"]),
-        (Rule.JUDGED, 4, ["0", "1", "3"]),
-        (Rule.SCORED, 2, ["1", "3"]),
-        (Rule.SCORED, 9, ["0", "1", "2", "3"]),
-    ]:
-        made = candidates()
-        prune(made, keep, rule)
-        assert [one.text for one in made if one.kept] == [*kept, "answer"]

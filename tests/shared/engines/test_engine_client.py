@@ -92,10 +92,14 @@ async def test_chat(server, local):
 
 
 async def test_tokens(server, local):
-    server.script = [Reply({"tokens": [1, 2]}), Reply({"tokens": [3]})]
+    server.script = [Reply({"tokens": [1, 2]}), Reply({"tokens": [3]}), Reply({"prompt": "a"}), Reply({"prompt": None})]
     assert await local.tokenize_chat(HELLO) == [1, 2]
     assert await local.tokenize("a") == [3]
-    assert server.paths == ["/tokenize", "/tokenize"]
+    assert await local.detokenize((3,)) == "a"
+    with pytest.raises(EngineError, match="answered without a text"):
+        await local.detokenize([3])
+    assert server.paths == ["/tokenize", "/tokenize", "/detokenize", "/detokenize"]
+    assert server.asked[2]["tokens"] == [3]
     assert server.asked[0]["add_generation_prompt"] is True
     assert server.asked[1]["add_special_tokens"] is False
 
