@@ -201,6 +201,11 @@ class Reward(RewardPart):
             raise ValueError(f"`parts` go with the kind weighted, and only there (kind is {self.kind})")
         return self
 
+    def judges(self) -> Iterator[tuple[str, RewardPart]]:
+        """The reward and its parts, each after the field that names its model, if it has one: `model`, `parts.0.model` ..."""
+        yield "model", self
+        yield from ((f"parts.{place}.model", part) for place, part in enumerate(self.parts))
+
     def models(self) -> Iterator[tuple[str, str]]:
         """Pairs of role and the model that plays it: `reward`, or `reward.0`, `reward.1` ... of a weighted combination."""
         yield from super().models()
@@ -273,7 +278,7 @@ class SearchStage(StageBase):
         yield "policy", self.policy
         if self.critic:
             yield "critic", self.critic
-        yield from ((f"reward.{role}", model) for role, model in self.reward.models())
+        yield from ((f"reward.{field}", part.model) for field, part in self.reward.judges() if part.model is not None)
 
     def roles(self) -> dict[str, str]:
         critic = {"critic": self.critic} if self.critic else {}
@@ -413,6 +418,8 @@ class Recipe(Record):
         problems = getattr(stage, "problems", None)
         if problems is not None and problems not in self.problems:
             raise ValueError(f"{where}.problems: no problem source `{problems}` (known: {', '.join(self.problems) or 'none'})")
+        judges = stage.reward.judges() if hasattr(stage, "reward") else ()
+        scorers = {f"reward.{field}" for field, part in judges if part.kind == "prm"}
         for field, target in stage.references():
             wanted = {"trees": ("search",), "data": ("import", "distill", "compile")}.get(field, ("model", "train"))
             found = "model" if target in self.models else self.stages[target].kind if target in self.stages else None
@@ -420,6 +427,11 @@ class Recipe(Record):
                 raise ValueError(f"{where}.{field}: nothing is named `{target}`")
             if found not in wanted:
                 raise ValueError(f"{where}.{field}: `{target}` is a {found}, not a {' or '.join(wanted)}")
+            prm = target in self.models and self.models[target].prm is not None
+            if field in scorers and not prm:
+                raise ValueError(f"{where}.{field}: `{target}` is no process reward model (a model with `prm`)")
+            if prm and field not in scorers:
+                raise ValueError(f"{where}.{field}: `{target}` is a process reward model, which scores steps and does nothing else")
         for other in stage.needs:
             if other not in self.stages:
                 raise ValueError(f"{where}.needs: no stage `{other}`")

@@ -21,6 +21,7 @@ from shared.engines.errors import (
     ModelMissing,
     RequestRefused,
 )
+from shared.engines.pooled import TASK, pooled
 from shared.engines.transport import Server
 from shared.ledger.records import UsageRow
 
@@ -34,6 +35,7 @@ __all__ = [
     "EngineFailed",
     "Form",
     "ModelMissing",
+    "Pooled",
     "RequestRefused",
 ]
 
@@ -82,11 +84,28 @@ class Completion:
     completion_tokens: int
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """A process reward model's answer to some sequences."""
+
+    outputs: tuple[list[list[float]], ...]
+    """Sequence -> token -> logits, before any activation."""
+    tokens: int
+    """Read, as the server counts them."""
+
+
 class Endpoint:
     """One model of one OpenAI-compatible server. All methods raise EngineError."""
 
     def __init__(
-        self, server: Server, model: str, *, uri: str, engine: str, price_per_million: tuple[float, float] = (0.0, 0.0)
+        self,
+        server: Server,
+        model: str,
+        *,
+        uri: str,
+        engine: str,
+        price_per_million: tuple[float, float] = (0.0, 0.0),
+        prm: str = "",
     ) -> None:
         self.model = model
         """The name sent in requests."""
@@ -95,6 +114,10 @@ class Endpoint:
         self.engine = engine
         """`vllm 0.32.0 (cpu)`, or the endpoint's URL."""
         self.local = server.is_local
+        self.prm = prm
+        """The format of a process reward model, which scores and does not write; '' for one that writes."""
+        self.window: int | None = None
+        """Tokens that the model takes at most, once `tokenize` or `tokenize_chat` has brought word of it."""
         self._server = server
         self._prices = price_per_million
         self._role = ""
@@ -134,12 +157,27 @@ class Endpoint:
         return await self._sample("/chat/completions", body, n, _chat_choice)
 
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
-        """The ids of a chat rendered with the model's template, generation prompt added. Local engines only."""
+        """The ids of a chat rendered with the model's template, generation prompt added. Local engines and reward models only."""
         return await self._tokenize({"messages": [message.model_dump() for message in messages], "add_generation_prompt": True})
 
-    async def tokenize(self, text: str) -> list[int]:
-        """The ids of a text, no special tokens added. Local engines only."""
-        return await self._tokenize({"prompt": text, "add_special_tokens": False})
+    async def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of a text, with or without the special tokens that go around one (BOS). Local engines and reward models only."""
+        return await self._tokenize({"prompt": text, "add_special_tokens": special})
+
+    async def score(self, inputs: Sequence[Sequence[int]]) -> Pooled:
+        """What a process reward model says at each token of some sequences of token ids, in one request."""
+        if not inputs:
+            return Pooled((), 0)
+        body = {"model": self.model, "input": [list(ids) for ids in inputs], "task": TASK, "use_activation": False}
+        answer = await self._server.post(f"{self._server.root}/pooling", body)
+        tokens, _, nonsense = _usage(answer)
+        await self._report(tokens, 0)
+        try:
+            if nonsense:
+                raise ValueError(nonsense)
+            return Pooled(tuple(pooled(answer, len(inputs))), tokens)
+        except ValueError as error:
+            raise EngineError(f"{self.uri} at {self.engine} gave no scores, but {error}: {self._shown(answer)}") from error
 
     async def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids. Local engines only."""
@@ -150,7 +188,7 @@ class Endpoint:
         return text
 
     async def _tokenize(self, body: dict[str, Any]) -> list[int]:
-        if not self.local:
+        if not self.local and not self.prm:
             raise EngineError(
                 f"{self.uri} at {self.engine}: only a local engine tells token ids; name a model without `url` for this role"
             )
@@ -158,6 +196,8 @@ class Endpoint:
         tokens = answer.get("tokens")
         if not isinstance(tokens, list):
             raise EngineError(f"{self.uri} at {self.engine} answered without tokens: {self._shown(answer)}")
+        window = answer.get("max_model_len")
+        self.window = window if isinstance(window, int) else None
         return tokens
 
     def _sampled(self, sampling: Sampling, stop: Sequence[str], form: Form | None) -> dict[str, Any]:

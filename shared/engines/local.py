@@ -22,6 +22,7 @@ import structlog
 from shared.engines.client import Endpoint
 from shared.engines.errors import EngineDied, EngineFailed
 from shared.engines.finishing import to_the_end
+from shared.engines.pooling import pooling_arguments
 from shared.engines.supervise import supervised
 from shared.engines.transport import LOCAL, Server
 from shared.settings import settings
@@ -80,6 +81,8 @@ def vllm_command(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
     command += ["--enable-prefix-caching", "--disable-uvicorn-access-log", "--disable-fastapi-docs"]
     # a model's own sampling defaults (top_k ...) stay out: what is not in the recipe is neutral
     command += ["--generation-config", "vllm"]
+    if plan.prm:
+        command += pooling_arguments(plan.prm)
     # nothing asks a hub (waits for it) or reports home
     environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_DO_NOT_TRACK": "1"}
     if cpu:
@@ -152,7 +155,8 @@ class LocalServer:
         if gone := self.gone():
             raise EngineDied(gone)
         version, cpu = vllm_version()
-        return Endpoint(self._server, self.plan.model, uri=self.plan.model, engine=f"vllm {version} ({'cpu' if cpu else 'gpu'})")
+        named = f"vllm {version} ({'cpu' if cpu else 'gpu'})"
+        return Endpoint(self._server, self.plan.model, uri=self.plan.model, engine=named, prm=self.plan.prm)
 
     def gone(self) -> str | None:
         """Why it serves no more, with the last lines of its log; None while it does."""

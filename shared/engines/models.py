@@ -65,6 +65,8 @@ def _from_hub(name: str) -> Path:
 
     try:
         folder = Path(snapshot_download(name, etag_timeout=10, ignore_patterns=list(UNUSED)))
+        if not any(folder.glob("*.safetensors")):  # an older repository: here the other form is the only one
+            folder = Path(snapshot_download(name, etag_timeout=10, allow_patterns=["pytorch_model*.bin"]))
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors, and ValueError for a name it cannot be
         lines = str(error).strip().splitlines()
         raise ModelMissing(

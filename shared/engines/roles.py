@@ -22,7 +22,7 @@ from shared.engines.device import DeviceLease
 from shared.engines.errors import EngineDied, EngineError
 from shared.engines.finishing import to_the_end
 from shared.engines.local import Launch, LocalServer, Plan, vllm_command
-from shared.engines.models import resolve_model
+from shared.engines.pooling import servable_model
 from shared.engines.transport import Server
 from shared.ledger.database import Ledger
 from shared.settings import settings
@@ -130,7 +130,8 @@ class Engines:
         if (spec.url, key) not in self._remote:
             self._remote[spec.url, key] = Server(spec.url, key)
         server = self._remote[spec.url, key]
-        return Endpoint(server, spec.model, uri=spec.model, engine=spec.url, price_per_million=spec.price_per_million)
+        prices = spec.price_per_million
+        return Endpoint(server, spec.model, uri=spec.model, engine=spec.url, price_per_million=prices, prm=spec.prm or "")
 
     async def close(self) -> None:
         """Stops everything, whatever is under way, and gives the device back. Nothing can be had afterwards."""
@@ -200,7 +201,7 @@ class Engines:
             try:
                 await self._stop_children()
                 keys = _keys(engine_set)
-                folders = [await asyncio.to_thread(resolve_model, model) for model, *_ in keys]
+                folders = [await asyncio.to_thread(servable_model, model, prm) for model, _, _, prm in keys]
                 if self._device.wanted_for():
                     await self._device.release()
                 await self._device.acquire()

@@ -46,6 +46,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "missing": (lambda recipe: recipe["stages"]["search"].pop("policy"), "stages.search.policy: is missing"),
     "no kind": (lambda recipe: recipe["stages"]["search"].pop("kind"), "stages.search.kind: is missing (one of import,"),
     "no such kind": (search(kind="serch"), "stages.search.kind: there is no kind `serch` (known: import,"),
+    "a reward that is no reward model": (
+        search(reward={"kind": "prm", "model": "base"}),
+        "stages.search.reward.model: `base` is no process reward model (a model with `prm`)",
+    ),
     "no such model": (search(policy="nobody"), "stages.search.policy: nothing is named `nobody`"),
     "no such source": (search(problems="none"), "stages.search.problems: no problem source `none` (known: train"),
     "wrong kind of stage": (

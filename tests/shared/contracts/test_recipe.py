@@ -80,3 +80,42 @@ def test_what_is_refused_names_its_place(path: str, value: Any, named: str) -> N
 def test_json_round_trip() -> None:
     recipe = Recipe.model_validate(GOOD)
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+PRM = {"model": "org/prm", "prm": "skywork"}
+WEIGHTED = [{"kind": "arithmetic"}, {"kind": "prm", "model": "judge"}]
+
+
+@pytest.mark.parametrize("reward", [{"kind": "prm", "model": "judge"}, {"kind": "weighted", "parts": WEIGHTED}])
+def test_a_process_reward_model_judges(reward: dict[str, Any]) -> None:
+    recipe = changed("models.judge", PRM)
+    recipe["stages"]["search"]["reward"] = reward
+    (role,) = set(Recipe.model_validate(recipe).stages["search"].roles()) - {"policy"}
+    assert role == ("reward" if reward["kind"] == "prm" else "reward.1")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("search.reward", {"kind": "prm", "model": "base"}, "stages.search.reward.model: `base` is no process reward model"),
+        ("search.reward", {"kind": "prm", "model": "policy"}, "stages.search.reward.model: `policy` is no process reward model"),
+        ("search.reward", {"kind": "prm", "model": "juge"}, "stages.search.reward.model: nothing is named `juge`"),
+        (
+            "search.reward",
+            {"kind": "weighted", "parts": [*WEIGHTED, {"kind": "prm", "model": "base"}]},
+            "stages.search.reward.parts.2.model: `base` is no process reward model",
+        ),
+        ("search.reward", {"kind": "critic", "model": "judge"}, "stages.search.reward.model: `judge` is a process reward model"),
+        ("search.policy", "judge", "stages.search.policy: `judge` is a process reward model, which scores steps and does nothing"),
+        ("policy.base", "judge", "stages.policy.base: `judge` is a process reward model"),
+        ("measure.models", ["base", "judge"], "stages.measure.models.1: `judge` is a process reward model"),
+        ("thoughts.refiner", {"kind": "llm", "model": "judge"}, "stages.thoughts.refiner.model: `judge` is a process reward model"),
+        ("taught", {"kind": "distill", "problems": "few", "teacher": "judge"}, "stages.taught.teacher: `judge` is a process"),
+    ],
+)  # fmt: skip
+def test_a_process_reward_model_does_nothing_else(path: str, value: Any, named: str) -> None:
+    recipe = changed(f"stages.{path}", value)
+    recipe["models"]["judge"] = PRM
+    with pytest.raises(ValidationError) as refused:
+        Recipe.model_validate(recipe)
+    assert named in str(refused.value)

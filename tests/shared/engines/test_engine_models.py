@@ -77,3 +77,18 @@ def test_a_conversion_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(ModelMissing, match=r"(?s)could not be made from .*no tokenizers"):
         resolve_model(quickstart.NAME)
     assert [path.name for path in models.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_weights_are_fetched_in_the_one_form_that_there_is(tmp_path, monkeypatch, safe):
+    folder, asked = saved(tmp_path / "snapshot"), []
+
+    def snapshot(name: str, **patterns: object) -> str:
+        asked.append({key: value for key, value in patterns.items() if key.endswith("patterns")})
+        (folder / ("model.safetensors" if safe else "nothing.txt")).touch()
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert resolve_model("org/model") == folder
+    assert len(asked) == (1 if safe else 2)
+    assert asked[1:] == ([] if safe else [{"allow_patterns": ["pytorch_model*.bin"]}])

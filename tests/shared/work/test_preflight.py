@@ -1,0 +1,38 @@
+"""The first item of a model: a process reward model is proven by scores, any other by words."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from shared.contracts.recipe import ModelSpec
+from shared.contracts.work import ModelRef
+from shared.work.preflight import answers
+from shared.work.registry import Hopeless
+from tests.shared.engines.prm.fakes import FakePrm
+
+
+def work_of(endpoint: FakePrm) -> SimpleNamespace:
+    async def asked(role: str) -> FakePrm:
+        return endpoint
+
+    ref = ModelRef(name="judge", spec=ModelSpec(model="org/prm", prm=endpoint.prm))
+    return SimpleNamespace(payload=SimpleNamespace(roles={"policy": ref}), endpoint=asked)
+
+
+@pytest.mark.parametrize("prm", ["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm"])
+async def test_a_process_reward_model_scores_a_probe(prm):
+    endpoint = FakePrm(prm)
+    result = await answers(work_of(endpoint))
+    ((text,),) = endpoint.requests
+    assert "What is 1 + 1?" in text and "The answer is 2." in text
+    assert result.records[0].body == {"model": "judge", "engine": "fake 1.0", "tokens": result.summary["tokens"]}
+    assert result.summary["tokens"] > 20
+
+
+async def test_a_model_that_scores_nonsense_rejects_the_run():
+    endpoint = FakePrm("skywork")
+    endpoint.change = lambda outputs: outputs[0].__setitem__(-1, [float("nan")])
+    with pytest.raises(Hopeless, match=r"models\.judge: fake://prm \(prm: skywork\) gave \[nan\] for a step: no score"):
+        await answers(work_of(endpoint))
+    with pytest.raises(Hopeless, match=r"models\.judge: its window of 5 tokens holds no question: raise max_model_len"):
+        await answers(work_of(FakePrm("skywork", window=5)))
