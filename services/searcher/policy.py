@@ -1,8 +1,11 @@
 """Policy: the model that proposes steps, asked to go on from a partial solution.
 
-Two ways to say "go on from here". A local engine gets token ids: the chat template's prompt, then the very ids that were sampled
-on the path, so that nothing is rendered twice, no template can trim a newline, and the engine's prefix cache hits. An endpoint gets
-a chat.
+Three ways to say "go on from here". A local vLLM gets token ids: the chat template's prompt, then the very ids that were sampled
+on the path, so that nothing is rendered twice, no template can trim a newline, and the engine's prefix cache hits. A local
+engine that takes only text gets the same as text. An endpoint gets a chat.
+
+In a dialogue (`say`) what the model sees is more than its path, and the same for all: a chat. A local engine gets it rendered, as
+ids or as text.
 """
 
 import re
@@ -15,9 +18,13 @@ from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import Sampling
-from shared.engines.client import Completion, Endpoint, EngineError, RequestRefused
+from shared.engines.client import Choice, Completion, Endpoint, EngineError, Form, RequestRefused
 
-_CONTEXT_FULL = re.compile(r"context length|context window|max(imum)?[ _]model[ _]len(gth)?|maximum (input|context)", re.IGNORECASE)
+_CONTEXT_FULL = re.compile(
+    r"context (length|window|size|limit)|max(imum)?[ _]model[ _]len(gth)?|maximum (input|context)|prompt is too long"
+    r"|max_tokens must be at least 1, got 0",  # vLLM 0.32 of a prompt that fills its context to the last token
+    re.IGNORECASE,
+)
 
 
 class ContextFull(Exception):
@@ -52,12 +59,17 @@ class Policy(Protocol):
         `sampling.max_tokens` is a solution's. Raises ContextFull, EngineError.
         """
 
+    async def say(self, turns: Sequence[Message], sampling: Sampling, form: Form | None = None) -> Sampled:
+        """The answer to a chat: one line, or what `form` asks for. Its end is `line`, or `cut`. Raises ContextFull, EngineError."""
+
 
 async def policy_of(endpoint: Endpoint, problem: Problem) -> Policy:
-    """The policy that `endpoint` makes for one problem: by token ids if the engine is ours, else by chat."""
+    """The policy that `endpoint` makes for one problem: by token ids or text if the engine is ours, else by chat."""
     turn = Message(role="user", content=prompts.render("solve", question=problem.question))
     if not endpoint.local:
         return ChatPolicy(endpoint, turn)
+    if not endpoint.takes_ids:
+        return TextPolicy(endpoint, await endpoint.render_chat([turn]))
     return TokenPolicy(endpoint, await endpoint.tokenize_chat([turn]))
 
 
@@ -71,6 +83,7 @@ class TokenPolicy:
 
     async def steps(self, path: Sequence[Step], n: int, sampling: Sampling, skipped: Sequence[int] = ()) -> list[Sampled]:
         done = await self._complete([*self._prefix(path), *skipped], n, sampling, stop=(STEP_END,))
+        _raise_if_no_room(done, sampling)
         sampled = []
         for choice in done.choices:
             if not choice.token_ids:
@@ -83,7 +96,8 @@ class TokenPolicy:
 
     async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
         done = await self._complete(self._prefix(path), n, sampling, stop=())
-        return [choice.text for choice in done.choices]
+        _raise_if_no_room(done, sampling)
+        return [_stated(choice) for choice in done.choices]
 
     async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
         done = await self._complete(self._prompt_ids, n, sampling, stop=())
@@ -92,14 +106,32 @@ class TokenPolicy:
         breaks = await line_breaks(self._endpoint, (token for choice in done.choices for token in choice.token_ids))
         return [cut_by_ids(choice.text, choice.token_ids, breaks, choice.finish_reason == "stop") for choice in done.choices]
 
+    async def say(self, turns: Sequence[Message], sampling: Sampling, form: Form | None = None) -> Sampled:
+        try:
+            prompt = await self._endpoint.tokenize_chat(turns)
+        except RequestRefused as refused:
+            raise told_apart(refused) from refused
+        done = await self._complete(prompt, 1, sampling, stop=() if form else (STEP_END,), form=form)
+        _raise_if_no_room(done, sampling)
+        [choice] = done.choices
+        ids = choice.token_ids
+        if not ids:
+            raise EngineError(f"{self._endpoint.uri} returned no token ids, which a search on a local engine needs")
+        if choice.finish_reason == "stop" and not form and not choice.text.endswith(STEP_END):
+            # it ended its turn instead of the line: in a path, the next step follows a newline, not the end of a turn
+            ids = (*ids[:-1], *await self._endpoint.tokenize(STEP_END))
+        return Sampled(choice.text, ids, len(choice.token_ids), "line" if choice.finish_reason == "stop" else "cut")
+
     def _prefix(self, path: Sequence[Step]) -> list[int]:
         return [*self._prompt_ids, *(token for step in path for token in step.token_ids)]
 
-    async def _complete(self, prompt: Sequence[int], n: int, sampling: Sampling, stop: Sequence[str]) -> Completion:
+    async def _complete(
+        self, prompt: Sequence[int], n: int, sampling: Sampling, stop: Sequence[str], form: Form | None = None
+    ) -> Completion:
         try:
-            done = await self._endpoint.complete(prompt, n=n, sampling=sampling, stop=stop, include_stop=True)
+            done = await self._endpoint.complete(prompt, n=n, sampling=sampling, stop=stop, include_stop=True, form=form)
         except RequestRefused as refused:
-            raise _told_apart(refused) from refused
+            raise told_apart(refused) from refused
         return _metered(done, self.spent)
 
 
@@ -129,23 +161,106 @@ class ChatPolicy:
 
     async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
         done = await self._chat(path, n, sampling, whole=True, stop=())
-        return [choice.text for choice in done.choices]
+        return [_stated(choice) for choice in done.choices]
 
     async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
         done = await self._chat((), n, sampling, whole=True, stop=())
         written = sum(len(choice.text) for choice in done.choices) or 1
         return [cut_by_length(one.text, done.completion_tokens / written, one.finish_reason == "stop") for one in done.choices]
 
+    async def say(self, turns: Sequence[Message], sampling: Sampling, form: Form | None = None) -> Sampled:
+        done = await self._ask(turns, 1, sampling, () if form else (STEP_END,), form)
+        [choice] = done.choices
+        return Sampled(choice.text, (), done.completion_tokens, "line" if choice.finish_reason == "stop" else "cut")
+
     async def _chat(self, path: Sequence[Step], n: int, sampling: Sampling, whole: bool, stop: Sequence[str]) -> Completion:
         turns = [self._turn]
         if path:
             turns.append(Message(role="assistant", content="\n".join(step.text for step in path)))
             turns.append(Message(role="user", content=prompts.render("continue", whole=whole)))
+        return await self._ask(turns, n, sampling, stop)
+
+    async def _ask(
+        self, turns: Sequence[Message], n: int, sampling: Sampling, stop: Sequence[str], form: Form | None = None
+    ) -> Completion:
         try:
-            done = await self._endpoint.chat(turns, n=n, sampling=sampling, stop=stop)
+            done = await self._endpoint.chat(turns, n=n, sampling=sampling, stop=stop, form=form)
         except RequestRefused as refused:
-            raise _told_apart(refused) from refused
+            raise told_apart(refused) from refused
         return _metered(done, self.spent)
+
+
+def _raise_if_no_room(done: Completion, sampling: Sampling) -> None:
+    """Raises ContextFull if every choice was cut before its limit: vLLM shortens what is asked for to the rest of the context."""
+    if all(choice.finish_reason == "length" and len(choice.token_ids) < sampling.max_tokens for choice in done.choices):
+        raise ContextFull(f"less than {sampling.max_tokens} tokens are left of the context, and no answer ended within them")
+
+
+def _stated(choice: Choice) -> str:
+    """What a completion states: without the line that a limit cut, in which half a number could pass for an answer."""
+    return choice.text if choice.finish_reason == "stop" else choice.text.rpartition(STEP_END)[0]
+
+
+class TextPolicy:
+    """Goes on from text, on a local engine that takes only that: the rendered chat, then the steps' own words.
+
+    The prompt is rendered once, by the tokenizer that will read it, and each step is appended with its newline: no template ever
+    sees the steps, so none can trim them, and children of one node share their prefix byte for byte. Which ids were sampled such an
+    engine does not tell, so nodes carry none, and a step's tokens are its share, by length, of those that its request sampled.
+    """
+
+    def __init__(self, endpoint: Endpoint, prompt: str) -> None:
+        self._endpoint = endpoint
+        self._prompt = prompt
+        self.spent: Counter[str] = Counter()
+
+    async def steps(self, path: Sequence[Step], n: int, sampling: Sampling, skipped: Sequence[int] = ()) -> list[Sampled]:
+        prompt = self._prefix(path)
+        sampled = self._lines(await self._complete(prompt, n, sampling, (STEP_END,)))
+        written = [one for one in sampled if one.text.strip() or one.end != "line"]
+        blank = len(sampled) - len(written)
+        if blank:  # models write blank lines between steps: what comes after one is the step
+            written += self._lines(await self._complete(prompt + STEP_END, blank, sampling, (STEP_END,)))
+        return written
+
+    async def rollouts(self, path: Sequence[Step], n: int, sampling: Sampling) -> list[str]:
+        done = await self._complete(self._prefix(path), n, sampling, ())
+        return [choice.text for choice in done.choices]
+
+    async def chains(self, n: int, sampling: Sampling) -> list[list[Sampled]]:
+        done = await self._complete(self._prompt, n, sampling, ())
+        rate = _tokens_per_character(done)
+        return [cut_by_length(choice.text, rate, choice.finish_reason == "stop") for choice in done.choices]
+
+    async def say(self, turns: Sequence[Message], sampling: Sampling, form: Form | None = None) -> Sampled:
+        prompt = await self._endpoint.render_chat(turns)
+        done = await self._complete(prompt, 1, sampling, () if form else (STEP_END,), form)
+        [choice] = done.choices
+        return Sampled(choice.text, (), done.completion_tokens, "line" if choice.finish_reason == "stop" else "cut")
+
+    def _prefix(self, path: Sequence[Step]) -> str:
+        return self._prompt + "".join(step.text + STEP_END for step in path if step.text)
+
+    def _lines(self, done: Completion) -> list[Sampled]:
+        rate = _tokens_per_character(done)
+        return [Sampled(choice.text, (), round(len(choice.text) * rate), _end(choice)) for choice in done.choices]
+
+    async def _complete(self, prompt: str, n: int, sampling: Sampling, stop: Sequence[str], form: Form | None = None) -> Completion:
+        try:
+            done = await self._endpoint.complete(prompt, n=n, sampling=sampling, stop=stop, include_stop=bool(stop), form=form)
+        except RequestRefused as refused:
+            raise told_apart(refused) from refused
+        return _metered(done, self.spent)
+
+
+def _tokens_per_character(done: Completion) -> float:
+    return done.completion_tokens / (sum(len(choice.text) for choice in done.choices) or 1)
+
+
+def _end(choice: Choice) -> Literal["line", "text", "cut"]:
+    if choice.text.endswith(STEP_END):  # kept in the text; whatever the limit, the line is whole
+        return "line"
+    return "text" if choice.finish_reason == "stop" else "cut"
 
 
 def _metered(done: Completion, spent: Counter[str]) -> Completion:
@@ -155,6 +270,6 @@ def _metered(done: Completion, spent: Counter[str]) -> Completion:
     return done
 
 
-def _told_apart(refused: RequestRefused) -> Exception:
+def told_apart(refused: RequestRefused) -> Exception:
     """ContextFull if that is what the server's words mean; else the refusal itself."""
     return ContextFull(str(refused)) if _CONTEXT_FULL.search(str(refused)) else refused

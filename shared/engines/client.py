@@ -106,7 +106,9 @@ class Endpoint:
         engine: str,
         price_per_million: tuple[float, float] = (0.0, 0.0),
         prm: str = "",
+        plain: bool = False,
     ) -> None:
+        """`plain`: a local server without vLLM's own ways (token ids, forms, several choices a request)."""
         self.model = model
         """The name sent in requests."""
         self.uri = uri
@@ -114,6 +116,11 @@ class Endpoint:
         self.engine = engine
         """`vllm 0.32.0 (cpu)`, or the endpoint's URL."""
         self.local = server.is_local
+        self.takes_ids = server.is_local and not plain
+        """Whether prompts may be token ids, and answers come with theirs."""
+        self.guides = server.is_local and not plain
+        """Whether it holds a model to a Form while it writes."""
+        self._plain = plain
         self.prm = prm
         """The format of a process reward model, which scores and does not write; '' for one that writes."""
         self.window: int | None = None
@@ -156,6 +163,14 @@ class Endpoint:
         body = {"messages": [message.model_dump() for message in messages], **self._sampled(sampling, stop, form)}
         return await self._sample("/chat/completions", body, n, _chat_choice)
 
+    async def render_chat(self, messages: Sequence[Message]) -> str:
+        """A chat as the text that the model's template makes of it, generation prompt added. Where only text is taken.
+
+        `complete` adds what the tokenizer puts before every text, so it is not in here.
+        """
+        answer = await self._server.post(f"{self._server.root}/render", {"messages": [one.model_dump() for one in messages]})
+        return _text(answer.get("text"), "text")
+
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a chat rendered with the model's template, generation prompt added. Local engines and reward models only."""
         return await self._tokenize({"messages": [message.model_dump() for message in messages], "add_generation_prompt": True})
@@ -188,9 +203,10 @@ class Endpoint:
         return text
 
     async def _tokenize(self, body: dict[str, Any]) -> list[int]:
-        if not self.local and not self.prm:
+        if not self.takes_ids and not self.prm:
             raise EngineError(
-                f"{self.uri} at {self.engine}: only a local engine tells token ids; name a model without `url` for this role"
+                f"{self.uri} at {self.engine}: only a local engine tells token ids, and only vLLM; name a model without `url` "
+                "and with `engine: vllm` for this role"
             )
         answer = await self._server.post(f"{self._server.root}/tokenize", {"model": self.model, **body})
         tokens = answer.get("tokens")
@@ -204,11 +220,11 @@ class Endpoint:
         body: dict[str, Any] = {"model": self.model, **sampling.model_dump()}
         if stop:
             body["stop"] = list(stop)
-        if self.local:
+        if self.takes_ids:
             body["return_token_ids"] = True
-        if form and self.local:
+        if form and self.guides:
             body["structured_outputs"] = {"choice": list(form.choices)} if form.choices else {"json": form.schema}
-        elif form and form.schema is not None:
+        elif form and form.schema is not None and not self.local:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "strict": True, "schema": form.schema},
@@ -216,9 +232,10 @@ class Endpoint:
         return body
 
     async def _sample(self, path: str, body: dict[str, Any], n: int, read: Callable[[dict[str, Any]], Choice]) -> Completion:
-        answers = [await self._request(path, body if n == 1 else {**body, "n": n})]
-        missing = n - len(answers[0]["choices"])
-        if missing > 0:  # the server ignores n: one by one, then, at once
+        # a plain server is known to ignore n: one by one, then, at once; others may
+        answers = [] if self._plain else [await self._request(path, body if n == 1 else {**body, "n": n})]
+        missing = n - sum(len(answer["choices"]) for answer in answers)
+        if missing > 0:
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(self._request(path, body)) for _ in range(missing)]

@@ -2,7 +2,8 @@
 
 The local models that an item uses are its *engine set*. The process serves one set at a time, one vLLM child a model, while it
 holds the lease of its device. Items of the same set share the children; an item of another set waits until they are through.
-Children outlive items. They go when another set's turn comes, when another process wants the device and nobody here uses it, and
+Children outlive items. If the next set's models are checkpoints of the same architecture, the children load their weights in place
+of those they have. Else they go when another set's turn comes, when another process wants the device and nobody here uses it, and
 when the process goes; if one dies, the set is started anew at its next use.
 """
 
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 import structlog
 
 from shared.contracts.work import ModelRef, served
+from shared.engines.checkpoints import difference
 from shared.engines.client import Endpoint
 from shared.engines.device import DeviceLease
 from shared.engines.errors import EngineDied, EngineError
 from shared.engines.finishing import to_the_end
-from shared.engines.local import Launch, LocalServer, Plan, vllm_command
+from shared.engines.local import Launch, LocalServer, Plan, command_of
 from shared.engines.pooling import servable_model
 from shared.engines.transport import Server
 from shared.ledger.database import Ledger
@@ -62,7 +64,7 @@ class Serving:
 class Engines:
     """The children and connections of one process. All methods belong to one event loop."""
 
-    def __init__(self, ledger: Ledger, holder: str, launch: Launch = vllm_command) -> None:
+    def __init__(self, ledger: Ledger, holder: str, launch: Launch = command_of) -> None:
         """`holder` is the worker's name; a training of the same worker holds the device under another name than its engines."""
         self._launch = launch
         self._device = DeviceLease(ledger, f"{holder}/engines", self._device_lost)
@@ -199,21 +201,54 @@ class Engines:
     async def _make(self, engine_set: str) -> None:
         async with self._changing:
             try:
-                await self._stop_children()
                 keys = _keys(engine_set)
                 folders = [await asyncio.to_thread(servable_model, model, prm) for model, _, _, prm in keys]
-                if self._device.wanted_for():
-                    await self._device.release()
-                await self._device.acquire()
-                for key, folder in zip(keys, folders, strict=True):
-                    model, length, engine, prm = key
-                    child = LocalServer(Plan(model, folder, length or None, 1 / len(keys), engine, prm), self._launch)
-                    self._children[key] = child
-                    await child.start()  # one after the other: on a GPU each measures what memory is free
+                plans = {
+                    key: Plan(key[0], folder, key[1] or None, 1 / len(keys), key[2], key[3])
+                    for key, folder in zip(keys, folders, strict=True)
+                }
+                if not await self._reloaded(plans):
+                    await self._stop_children()
+                    if self._device.wanted_for():
+                        await self._device.release()
+                    await self._device.acquire()
+                    for key, plan in plans.items():
+                        child = LocalServer(plan, self._launch)
+                        self._children[key] = child
+                        await child.start()  # one after the other: on a GPU each measures what memory is free
                 self._served = engine_set
             except BaseException:
                 await to_the_end(self._shut())
                 raise
+
+    async def _reloaded(self, plans: dict[Key, Plan]) -> bool:
+        """Whether the present children serve these plans now, having loaded other checkpoints' weights.
+
+        A reload takes a second where a start takes half a minute. Children whose plan stays are left alone. Where it cannot be
+        done or fails, the children have to be stopped: False.
+        """
+        self._served = ""
+        if not self._device.held or self._device.wanted_for() or any(child.gone() for child in self._children.values()):
+            return False
+        going = [key for key in self._children if key not in plans]
+        coming = [key for key in plans if key not in self._children]
+        if not coming or len(going) != len(coming) or len(plans) != len(self._children):
+            return False
+        for old, new in zip(going, coming, strict=True):
+            child, plan = self._children[old], plans[new]
+            if old[1:] != new[1:] or plan.engine != "vllm" or plan.prm:
+                return False
+            if why := await asyncio.to_thread(difference, child.plan.folder, plan.folder):
+                log.info("engine is started anew", model=plan.model, instead_of=child.plan.model, since=why)
+                return False
+        for old, new in zip(going, coming, strict=True):
+            try:
+                await self._children[old].reload(plans[new])
+            except EngineError as error:
+                log.warning("weights not loaded: the engines are started anew", model=plans[new].model, error=str(error))
+                return False
+            self._children[new] = self._children.pop(old)
+        return True
 
     async def _stop_children(self) -> None:
         self._served, children = "", list(self._children.values())

@@ -30,6 +30,14 @@ from shared.work.registry import Hopeless, handler_of
 log = structlog.get_logger()
 
 
+def cause_of(group: ExceptionGroup[Exception]) -> Exception:
+    """The failure in a group that decides what becomes of the item: a lost lease, a dead engine, no hope, else the first."""
+    leaves: list[Exception] = []
+    for error in group.exceptions:
+        leaves.append(cause_of(error) if isinstance(error, ExceptionGroup) else error)
+    return next((leaf for kind in (LeaseLost, EngineDied, Hopeless) for leaf in leaves if isinstance(leaf, kind)), leaves[0])
+
+
 class Runtime:
     """All that a worker process holds."""
 
@@ -114,7 +122,10 @@ class Runtime:
         recipe = Recipe.model_validate(run.recipe)
         kind = f"{PREFLIGHT}.{lease.payload['check']}" if lease.stage == PREFLIGHT else recipe.stages[lease.stage].kind
         async with self._engines.using("" if lease.engine_set == TRAINING else lease.engine_set) as serving:
-            return await handler_of(kind)(Work(self._ledger, lease, recipe, serving, self.name))
+            try:
+                return await handler_of(kind)(Work(self._ledger, lease, recipe, serving, self.name))
+            except ExceptionGroup as group:
+                raise cause_of(group) from None
 
     def _keep_leases(self) -> None:
         """Renews every few seconds what the worker holds; lets go of what it no longer holds. Its own thread: a busy loop

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from services.trainer import device
 from services.trainer.device import DeviceLost, with_device
 from shared.ledger.database import Ledger
 from shared.ledger.locks import acquire_lock, lock_wanted, release_lock
@@ -15,8 +14,10 @@ NAME = "device:bench"
 
 @pytest.fixture
 def ledger(tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "settings", lambda: Settings(device="bench", lease_seconds=0.3))
-    monkeypatch.setattr(device, "POLL_SECONDS", 0.01)
+    chosen = Settings(device="bench", lease_seconds=0.3, renew_seconds=0.1)
+    for module in ("services.trainer.device", "shared.engines.device"):
+        monkeypatch.setattr(f"{module}.settings", lambda: chosen)
+    monkeypatch.setattr("shared.engines.device.POLL_SECONDS", 0.01)
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     ledger.migrate()
     yield ledger

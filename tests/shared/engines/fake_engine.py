@@ -1,7 +1,8 @@
 """A server with vLLM's routes and no model, run as an engine's command: `python fake_engine.py PORT MODEL`.
 
 Starts a grandchild, as vLLM does.
-Environment: FAKE_FAIL (exit with these words), FAKE_SLOW (never answer), FAKE_STARTS (a file that gets a line a start).
+Environment: FAKE_FAIL (exit with these words), FAKE_SLOW (never answer), FAKE_STARTS (a file that gets a line a start),
+FAKE_RELOAD_FAILS (POST /reload fails with these words).
 """
 
 import json
@@ -20,6 +21,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path == "/reload":
+            if "FAKE_RELOAD_FAILS" in os.environ:
+                self.send_error(500, os.environ["FAKE_RELOAD_FAILS"])
+            else:
+                Handler.model = body["model"]
+                self._answer({})
+            return
         if body.get("prompt") == "hang":
             time.sleep(3600)
         n = body.get("n", 1)

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from shared.contracts.recipe import Sampling
 from shared.engines.client import EngineDied, EngineFailed
-from shared.engines.local import LocalServer, Plan, free_port, vllm_command
+from shared.engines.local import LocalServer, Plan, command_of, free_port, vllm_command
 from shared.engines.supervise import descendants
 from shared.settings import Settings
 from tests.shared.engines.processes import alive, soon
@@ -104,6 +105,26 @@ def test_shares_of_a_gpus_memory(tmp_path, monkeypatch):
     assert dict(pairwise(command))["--gpu-memory-utilization"] == "0.450"
     assert "--enforce-eager" not in command
     assert "OMP_NUM_THREADS" not in environment
+
+
+def test_the_command_of_transformers(tmp_path):
+    command, environment = command_of(Plan("org/m", tmp_path, max_model_len=512, share=0.5, engine="transformers"), 4711)
+    told = dict(pairwise(command))
+    assert told["-m"] == "shared.engines.transformers_server" and told["shared.engines.transformers_server"] == str(tmp_path)
+    assert (told["--name"], told["--port"], told["--max-model-len"], told["--kv-gib"]) == ("org/m", "4711", "512", "1.0")
+    assert environment["HF_HUB_OFFLINE"] == "1"
+    with pytest.raises(EngineFailed, match="served by vLLM alone"):
+        command_of(Plan("org/m", tmp_path, engine="transformers", prm="skywork"), 4711)
+
+
+def test_logs_of_engines_long_gone_are_deleted(tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name, days in (("engine-1-1.log", 8), ("engine-1-2.log", 6), ("other.log", 8)):
+        (folder / name).write_text("")
+        os.utime(folder / name, (time.time() - days * 86_400,) * 2)
+    LocalServer(Plan("m", tmp_path), fake)
+    assert {path.name for path in folder.iterdir()} == {"engine-1-2.log", "other.log"}
 
 
 def test_ports_differ():

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import struct
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.shared.engines.scripted import scripted_server
 FAKE = Path(__file__).with_name("fake_engine.py")
 SAMPLING = Sampling(max_tokens=1)
 DEVICE = "device:test"
+HEADER = b'{"w": {"dtype": "BF16", "shape": [0], "data_offsets": [0, 0]}}'
 
 
 class House:
@@ -48,6 +50,13 @@ class House:
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text("{}")
         return ModelRef(name=name, spec=ModelSpec.model_validate({"model": str(folder), **more}))
+
+    def checkpoint(self, name: str, config: str = "{}") -> ModelRef:
+        """A model with (empty) weights, which an engine may load over those of another."""
+        ref = self.model(name)
+        (Path(ref.spec.model) / "config.json").write_text(config)
+        (Path(ref.spec.model) / "model.safetensors").write_bytes(struct.pack("<Q", len(HEADER)) + HEADER)
+        return ref
 
     def started(self) -> list[str]:
         """Names of the models in order of their starts."""
@@ -157,6 +166,44 @@ async def test_a_set_of_several_models(house):
     assert sorted(house.started()) == ["a", "b"]
     with pytest.raises(EngineError, match="not in the item's engine set"):
         await ask(house.engines, house.model("c"), of=of)
+
+
+async def test_checkpoints_of_one_architecture_share_a_process(house):
+    a, b, other = house.checkpoint("a"), house.checkpoint("b"), house.checkpoint("other", '{"hidden_size": 2}')
+    answers = [await ask(house.engines, ref) for ref in (a, b, a, other)]
+    assert [Path(answer.split()[0]).name for answer in answers] == ["a", "b", "a", "other"]
+    pids = [answer.split()[1] for answer in answers]
+    assert len(set(pids[:3])) == 1 and pids[3] not in pids[:3]
+    assert house.started() == ["a", "other"]
+
+
+async def test_one_of_a_sets_models_changes(house):
+    a, b, same = house.checkpoint("a"), house.checkpoint("b"), house.checkpoint("same")
+    before = [await ask(house.engines, ref, of=only(a, same)) for ref in (a, same)]
+    after = [await ask(house.engines, ref, of=only(b, same)) for ref in (b, same)]
+    assert [answer.split()[1] for answer in after] == [answer.split()[1] for answer in before]
+    assert Path(after[0].split()[0]).name == "b" and after[1] == before[1]
+    assert house.started() == ["a", "same"]
+
+
+async def test_a_reload_that_fails_becomes_a_start(house):
+    house.environment["FAKE_RELOAD_FAILS"] = "no such tensor"
+    a, b = house.checkpoint("a"), house.checkpoint("b")
+    assert await ask(house.engines, a)
+    assert Path((await ask(house.engines, b)).split()[0]).name == "b"
+    assert house.started() == ["a", "b"]
+
+
+async def test_a_dead_child_is_not_reloaded(house):
+    a, b = house.checkpoint("a"), house.checkpoint("b")
+    async with house.engines.using(only(a)) as serving:
+        endpoint = await serving.endpoint(a)
+        os.kill(int((await endpoint.complete("q", sampling=SAMPLING)).choices[0].text.split()[1]), signal.SIGKILL)
+        other = asyncio.create_task(ask(house.engines, b))
+        with pytest.raises(EngineDied):
+            await endpoint.complete("q", sampling=SAMPLING)
+    assert Path((await other).split()[0]).name == "b"
+    assert house.started() == ["a", "b"]
 
 
 async def test_a_dead_child_is_restarted(house):

@@ -13,9 +13,10 @@ from sqlalchemy import select
 from shared.contracts.recipe import Recipe
 from shared.engines.client import EngineDied
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, NewRecord, Result, add_items
+from shared.ledger.items import NewItem, NewRecord, Result
+from shared.ledger.opening import open_stage
 from shared.ledger.records import record_keys
-from shared.ledger.runs import NewStage, cancel_run, close_stage, create_run, move_run, open_stage, set_paused
+from shared.ledger.runs import NewStage, cancel_run, close_stage, create_run, move_run, set_paused
 from shared.ledger.tables import RunState, StageState, items
 from shared.settings import Settings
 from shared.work import registry
@@ -45,7 +46,7 @@ class Bench:
         close_stage(self.ledger, self.run, "preflight", StageState.DONE)
         move_run(self.ledger, self.run, RunState.CHECKING, RunState.RUNNING)
         new = [NewItem(str(n), "searcher", {"version": 1}) for n in range(40)]
-        open_stage(self.ledger, self.run, "work", lambda connection: add_items(connection, self.run, "work", new))
+        open_stage(self.ledger, self.run, "work", new)
         settings = Settings(database_url=url, lease_seconds=5, renew_seconds=0.05)
         self.runtime = Runtime(settings, "searcher", 40)
         self.runtime.start()
@@ -107,8 +108,11 @@ def test_many_items_advance_together_in_one_loop(bench: Bench) -> None:
         (ValueError("no such step"), "queued", 1, 0, "ValueError: no such step"),
         (Hopeless("models.far: no such model"), "dead", 1, 0, "models.far: no such model"),
         (EngineDied("the engine went"), "queued", 0, 1, None),
+        (ExceptionGroup("g", [ValueError("first"), ExceptionGroup("h", [EngineDied("went")])]), "queued", 0, 1, None),
+        (ExceptionGroup("g", [ValueError("first"), Hopeless("no such model")]), "dead", 1, 0, "no such model"),
+        (ExceptionGroup("g", [ValueError("first"), TypeError("second")]), "queued", 1, 0, "ValueError: first"),
     ],
-    ids=["an error", "a hopeless error", "a dead engine"],
+    ids=["an error", "a hopeless error", "a dead engine", "an engine dies beside", "no hope beside", "two errors"],
 )
 def test_what_a_handler_raises_decides(bench: Bench, error: Exception, state: str, attempts: int, lost: int, kept: str) -> None:
     async def raises(work: Work) -> Result:
