@@ -9,16 +9,27 @@ import structlog
 from services.conductor.plan import CannotPlan, plan_stage
 from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.ledger.database import Ledger
-from shared.ledger.items import add_items
+from shared.ledger.opening import open_stage
 from shared.ledger.records import count_records
-from shared.ledger.runs import close_stage, dead_items, get_stages, live_runs, move_run, open_stage, stage_counts
+from shared.ledger.runs import (
+    cancel_items,
+    close_stage,
+    dead_items,
+    get_stages,
+    half_cancelled,
+    live_runs,
+    move_run,
+    stage_counts,
+)
 from shared.ledger.tables import ItemState, RunState, StageState
 
 log = structlog.get_logger()
 
 
 def reconcile(ledger: Ledger) -> None:
-    """One pass over all live runs."""
+    """One pass over all live runs, and over ended ones that were not ended wholly."""
+    for run_id in half_cancelled(ledger):
+        cancel_items(ledger, run_id)
     for run in live_runs(ledger):
         reconcile_run(ledger, run)
 
@@ -53,8 +64,8 @@ def _open(ledger: Ledger, run: Any, stage: Any) -> tuple[StageState, str | None]
         new = plan_stage(ledger, run.id, Recipe.model_validate(run.recipe), stage.name)
     except CannotPlan as error:
         return _close(ledger, run, stage, str(error))
-    open_stage(ledger, run.id, stage.name, lambda connection: add_items(connection, run.id, stage.name, new))
-    log.info("stage open", run=run.id, stage=stage.name, items=len(new))
+    if open_stage(ledger, run.id, stage.name, new):
+        log.info("stage open", run=run.id, stage=stage.name, items=len(new))
     return StageState.OPEN, None
 
 

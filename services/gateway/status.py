@@ -40,7 +40,7 @@ def status(ledger: Ledger, run: Row[Any]) -> dict[str, Any]:
 
 
 def _stage(stage: Row[Any], counts: dict[str, int], progress: dict[str, Any]) -> dict[str, Any]:
-    by_state = {state.value: counts.get(state, 0) for state in ItemState}
+    by_state = {state.value: counts.get(state, 0) for state in ItemState if state is not ItemState.STAGED}
     return {
         "kind": stage.kind,
         "state": stage.state,

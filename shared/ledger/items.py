@@ -4,7 +4,7 @@ At-least-once delivery, exactly-once effect: each claim raises the item's fence,
 changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from shared.ledger.tables import LIVE, ItemState, items, models, partials, recor
 from shared.ledger.written import as_text
 
 MAX_ROWS = 1000
-"""No transaction writes more rows than this (`add_items`, `commit`)."""
+"""No transaction writes more rows than this; what is more is staged, and published by one update of the last transaction."""
 RETRY_SECONDS = 2.0
 """Wait after a first failure or a second loss; doubles each time, up to a minute."""
 
@@ -85,28 +85,6 @@ class Result:
 def item_name(run_id: str, stage: str, key: str) -> str:
     """The name by which messages call an item."""
     return f"{run_id}/{stage}/{key}"
-
-
-def add_items(connection: Connection, run_id: str, stage: str, new: Iterable[NewItem]) -> int:
-    """Adds items to a stage inside the caller's transaction; returns how many."""
-    rows = [
-        {
-            "id": item_name(run_id, stage, item.key),
-            "run_id": run_id,
-            "stage": stage,
-            "place": place,
-            **item.__dict__,
-            "state": ItemState.QUEUED,
-            "fence": 0,
-            "attempts": 0,
-            "lost": 0,
-            "not_before": 0.0,
-        }
-        for place, item in enumerate(new)
-    ]
-    for start in range(0, len(rows), MAX_ROWS):
-        connection.execute(insert(items), rows[start : start + MAX_ROWS])
-    return len(rows)
 
 
 def _live_run() -> Any:

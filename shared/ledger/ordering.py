@@ -12,6 +12,9 @@ def in_order(*conditions: ColumnElement[bool], limit: int | None = None) -> Colu
 
     Two statements that lock the same rows in different orders deadlock on PostgreSQL (a worker renews what the conductor sweeps
     and the gateway pauses). SQLite has one writer anyway.
+
+    A CTE, because PostgreSQL carries out one that locks exactly once. A plain subquery it may carry out again for each row, after
+    what was changed by then: its limit limits nothing.
     """
-    chosen: Any = select(items.c.id).where(*conditions).order_by(items.c.id).limit(limit).with_for_update()
-    return items.c.id.in_(chosen.scalar_subquery())
+    chosen: Any = select(items.c.id).where(*conditions).order_by(items.c.id).limit(limit).with_for_update().cte("chosen")
+    return items.c.id.in_(select(chosen.c.id))

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, null, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, insert, null, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from shared.contracts.recipe import PREFLIGHT
 from shared.ledger.database import Ledger, now
 from shared.ledger.events import add_event
+from shared.ledger.items import MAX_ROWS
 from shared.ledger.ordering import in_order
 from shared.ledger.tables import (
     ENDED,
@@ -133,11 +134,11 @@ def get_stages(ledger: Ledger, run_id: str) -> list[Row[Any]]:
 
 
 def stage_counts(ledger: Ledger, run_id: str) -> dict[str, dict[str, int]]:
-    """Stage -> item state -> count; also `lost` (leases lost so far) and `failed` (failed attempts)."""
+    """Stage -> item state -> count (staged ones left out); also `lost` (leases lost so far) and `failed` (failed attempts)."""
     query = (
         select(items.c.stage, items.c.state, func.count().label("n"), func.sum(items.c.lost).label("lost"),
         func.sum(items.c.attempts).label("failed"))
-        .where(items.c.run_id == run_id)
+        .where(items.c.run_id == run_id, items.c.state != ItemState.STAGED)
         .group_by(items.c.stage, items.c.state)
     )  # fmt: skip
     counts: dict[str, dict[str, int]] = {}
@@ -148,21 +149,6 @@ def stage_counts(ledger: Ledger, run_id: str) -> dict[str, dict[str, int]]:
             stage["lost"] += int(row.lost)
             stage["failed"] += int(row.failed)
     return counts
-
-
-def open_stage(ledger: Ledger, run_id: str, name: str, fill: Any) -> bool:
-    """waiting -> open, with its items in the same transaction; `fill(connection)` adds them. False if somebody else did it."""
-    with ledger.write() as connection:
-        statement = (
-            update(stages)
-            .where(stages.c.run_id == run_id, stages.c.name == name, stages.c.state == StageState.WAITING)
-            .values(state=StageState.OPEN, opened_at=now())
-        )
-        if connection.execute(statement).rowcount != 1:
-            return False
-        count = fill(connection)
-        add_event(connection, run_id, "stage.open", {"items": count}, name)
-    return True
 
 
 def close_stage(ledger: Ledger, run_id: str, name: str, state: StageState, reason: str | None = None) -> bool:
@@ -181,28 +167,53 @@ def close_stage(ledger: Ledger, run_id: str, name: str, state: StageState, reaso
 
 def move_run(ledger: Ledger, run_id: str, before: RunState, after: RunState, reason: str | None = None) -> bool:
     """One transition of a run; False if it is not in `before`. An ended run's open items and stages are cancelled with it."""
+    ended = after in ENDED
     with ledger.write() as connection:
-        ended = after in ENDED
         statement = update(runs).where(runs.c.id == run_id, runs.c.state == before)
         statement = statement.values(state=after, reason=reason, ended_at=now() if ended else null())
         if connection.execute(statement).rowcount != 1:
             return False
         if ended:
-            _cancel_rest(connection, run_id)
+            _cancel_stages(connection, run_id)
         add_event(connection, run_id, f"run.{after}", {"reason": reason} if reason else {})
+    if ended:
+        cancel_items(ledger, run_id)
     return True
 
 
-def _cancel_rest(connection: Connection, run_id: str) -> None:
-    # stages first: one that is being opened right now is waited for, and its new items are then seen
+def _cancel_stages(connection: Connection, run_id: str) -> None:
+    # before the items: a batch of items that is being added right now is waited for, and is then seen
     open_stages = and_(stages.c.run_id == run_id, stages.c.state.in_((StageState.WAITING, StageState.OPEN)))
-    connection.execute(update(stages).where(open_stages).values(state=StageState.CANCELLED, closed_at=now()))
-    open_items = and_(items.c.run_id == run_id, items.c.state.in_((ItemState.QUEUED, ItemState.RUNNING)))
-    connection.execute(
-        update(items)
-        .where(in_order(open_items), open_items)
-        .values(state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now())
-    )
+    connection.execute(update(stages).where(open_stages).values(state=StageState.CANCELLED, closed_at=null()))
+
+
+def half_cancelled(ledger: Ledger) -> list[str]:
+    """Ended runs whose items are not all cancelled yet: whoever ended them is at it, or died at it."""
+    query = select(stages.c.run_id).where(stages.c.state == StageState.CANCELLED, stages.c.closed_at.is_(None)).distinct()
+    with ledger.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def cancel_items(ledger: Ledger, run_id: str) -> None:
+    """Cancels the open items of an ended run, MAX_ROWS a transaction, and then notes that its cancelled stages are closed.
+
+    In between, nobody claims or renews one: its run is not live. May be begun again at any time, by anybody.
+    """
+    ended = exists().where(runs.c.id == run_id, runs.c.state.in_(ENDED))
+    open_items = and_(items.c.run_id == run_id, items.c.state.in_((ItemState.STAGED, ItemState.QUEUED, ItemState.RUNNING)), ended)
+    _in_batches(ledger, open_items, state=ItemState.CANCELLED, worker=null(), lease_until=null(), ended_at=now())
+    cancelled = and_(stages.c.run_id == run_id, stages.c.state == StageState.CANCELLED, stages.c.closed_at.is_(None))
+    with ledger.write() as connection:
+        connection.execute(update(stages).where(cancelled).values(closed_at=now()))
+
+
+def _in_batches(ledger: Ledger, which: ColumnElement[bool], **values: Any) -> None:
+    """Changes items, MAX_ROWS a transaction, until none is left of which `which` is true."""
+    changed = True
+    while changed:  # to the last: a batch is short, too, when others change its items meanwhile
+        with ledger.write() as connection:
+            statement = update(items).where(in_order(which, limit=MAX_ROWS), which).values(**values).returning(items.c.id)
+            changed = bool(connection.execute(statement).all())  # SQLite's driver counts no rows of a statement that begins WITH
 
 
 def cancel_run(ledger: Ledger, run_id: str) -> None:
@@ -219,14 +230,11 @@ def set_paused(ledger: Ledger, run_id: str, paused: bool) -> None:
         statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_(LIVE)).values(paused=paused)
         if connection.execute(statement).rowcount != 1:
             raise NotInState(f"run {run_id} has ended already")
-        held = and_(items.c.run_id == run_id, items.c.state == ItemState.RUNNING)
-        if paused:
-            connection.execute(
-                update(items)
-                .where(in_order(held), held)
-                .values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
-            )
         add_event(connection, run_id, "run.paused" if paused else "run.resumed", {})
+    if paused:  # if we die at it: a worker finds at its next renewal that the run is paused, and gives back what it holds
+        still = exists().where(runs.c.id == run_id, runs.c.paused)
+        held = and_(items.c.run_id == run_id, items.c.state == ItemState.RUNNING, still)
+        _in_batches(ledger, held, state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
 
 
 def delete_run(ledger: Ledger, run_id: str) -> None:

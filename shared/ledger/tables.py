@@ -55,6 +55,8 @@ class StageState(StrEnum):
 class ItemState(StrEnum):
     """queued -> running -> done | dead | cancelled; back to queued when released, failed with attempts left, or lost."""
 
+    STAGED = "staged"
+    """Of a stage that is being opened: nobody's yet (opening.py)."""
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"

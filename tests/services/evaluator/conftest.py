@@ -9,9 +9,10 @@ import pytest
 from shared.contracts.recipe import ModelSpec, Recipe
 from shared.contracts.work import ModelRef, Payload, Slice
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, add_items, claim, item_name
+from shared.ledger.items import NewItem, claim, item_name
+from shared.ledger.opening import open_stage
 from shared.ledger.problems import store_set
-from shared.ledger.runs import NewStage, close_stage, create_run, move_run, open_stage
+from shared.ledger.runs import NewStage, close_stage, create_run, move_run
 from shared.ledger.tables import RunState, StageState
 from shared.settings import settings
 from shared.work.context import Work
@@ -50,7 +51,7 @@ def take(ledger: Ledger) -> Callable[..., Work]:
     run = create_run(ledger, "tiny", RECIPE.model_dump(mode="json"), [NewStage("measure", "evaluate", ())])[0]
     close_stage(ledger, run, "preflight", StageState.DONE)
     move_run(ledger, run, RunState.CHECKING, RunState.RUNNING)
-    open_stage(ledger, run, "measure", lambda connection: add_items(connection, run, "measure", items))
+    open_stage(ledger, run, "measure", items)
 
     def claimed(key: str, endpoint: FakeEndpoint | None = None) -> Work:
         lease = claim(ledger, item_name(run, "measure", key), "hands", 60)

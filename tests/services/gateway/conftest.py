@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 from services.gateway.app import create_app
 from services.gateway.main import Server
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, NewRecord, Result, add_items, claim, commit
+from shared.ledger.items import NewItem, NewRecord, Result, claim, commit
+from shared.ledger.opening import open_stage
 from shared.ledger.problems import store_set
-from shared.ledger.runs import close_stage, move_run, open_stage
+from shared.ledger.runs import close_stage, move_run
 from shared.ledger.tables import RunState, StageState
 from shared.settings import settings
 
@@ -80,7 +81,7 @@ def work(ledger: Ledger) -> Callable[..., None]:
 
     def done(run_id: str, stage: str, *results: list[NewRecord]) -> None:
         new = [NewItem(key=f"item{number}", service="searcher", payload={}) for number in range(len(results))]
-        open_stage(ledger, run_id, stage, lambda connection: add_items(connection, run_id, stage, new))
+        open_stage(ledger, run_id, stage, new)
         for item, records in zip(new, results, strict=True):
             lease = claim(ledger, f"{run_id}/{stage}/{item.key}", "hands", 30)
             assert lease

@@ -15,10 +15,11 @@ from services.gateway import runs, sources
 from shared.artifacts import item_folder, write_bytes
 from shared.contracts.recipe import Recipe
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, NewRecord, add_items, claim, fail, report_progress
+from shared.ledger.items import NewItem, NewRecord, claim, fail, report_progress
+from shared.ledger.opening import open_stage
 from shared.ledger.problems import get_set, iterate_problems, list_sets
 from shared.ledger.records import UsageRow, append_usage
-from shared.ledger.runs import list_runs, open_stage
+from shared.ledger.runs import list_runs
 from shared.problems.generate import generate
 
 from .conftest import RECIPE
@@ -109,7 +110,7 @@ def test_sources_that_no_stage_uses_are_left_alone(http: TestClient, sums: str, 
 
 def test_how_a_run_stands(http: TestClient, run_id: str, ledger: Ledger) -> None:
     new = [NewItem(key=str(number), service="searcher", payload={}, max_attempts=1) for number in range(3)]
-    open_stage(ledger, run_id, "search", lambda connection: add_items(connection, run_id, "search", new))
+    open_stage(ledger, run_id, "search", new)
     running, dead = (claim(ledger, f"{run_id}/search/{key}", "hands", 30) for key in "01")
     assert running
     assert dead

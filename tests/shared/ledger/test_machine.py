@@ -13,9 +13,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import select, update
 
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, LeaseLost, NewItem, NewRecord, Result, add_items, claim, commit, fail, lose, release, sweep
+from shared.ledger.items import Lease, LeaseLost, NewItem, NewRecord, Result, claim, commit, fail, lose, release, sweep
+from shared.ledger.opening import open_stage
 from shared.ledger.records import page_records
-from shared.ledger.runs import NewStage, close_stage, create_run, move_run, open_stage
+from shared.ledger.runs import NewStage, close_stage, create_run, move_run
 from shared.ledger.tables import ItemState, RunState, StageState, items
 
 ITEMS = 2
@@ -35,7 +36,7 @@ class Workers(RuleBasedStateMachine):
         close_stage(self.ledger, self.run, "preflight", StageState.DONE)
         move_run(self.ledger, self.run, RunState.CHECKING, RunState.RUNNING)
         new = [NewItem(str(n), "searcher", {}, max_attempts=ATTEMPTS) for n in range(ITEMS)]
-        open_stage(self.ledger, self.run, "work", lambda connection: add_items(connection, self.run, "work", new))
+        open_stage(self.ledger, self.run, "work", new)
         self.failures: dict[str, int] = {}
         self.accepted: dict[str, int] = {}
         self.latest: dict[str, int] = {}

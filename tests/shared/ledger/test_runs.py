@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from shared.ledger.database import Ledger
 from shared.ledger.events import read_events
@@ -14,13 +15,13 @@ from shared.ledger.items import (
     NewModel,
     NewRecord,
     Result,
-    add_items,
     claim,
     commit,
     release,
     renew,
     save_partial,
 )
+from shared.ledger.opening import open_stage
 from shared.ledger.records import UsageRow, append_usage, run_usage
 from shared.ledger.runs import (
     IdempotencyConflict,
@@ -35,7 +36,6 @@ from shared.ledger.runs import (
     live_runs,
     model_uri,
     move_run,
-    open_stage,
     set_paused,
     stage_counts,
 )
@@ -80,8 +80,8 @@ def test_every_transition_happens_once(ledger: Ledger) -> None:
     items = [NewItem(key="0", service="searcher", payload={})]
     assert move_run(ledger, run, RunState.CHECKING, RunState.RUNNING)
     assert not move_run(ledger, run, RunState.CHECKING, RunState.RUNNING)
-    assert open_stage(ledger, run, "work", lambda connection: add_items(connection, run, "work", items))
-    assert not open_stage(ledger, run, "work", lambda connection: pytest.fail("filled twice"))
+    assert open_stage(ledger, run, "work", items)
+    assert not open_stage(ledger, run, "work", items)
     assert close_stage(ledger, run, "work", StageState.FAILED, "all items died")
     assert not close_stage(ledger, run, "work", StageState.DONE)
     types = [event.type for event in read_events(ledger, run_id=run)]
@@ -90,9 +90,12 @@ def test_every_transition_happens_once(ledger: Ledger) -> None:
 
 def test_a_stage_whose_filling_fails_stays_waiting(ledger: Ledger) -> None:
     run = create_run(ledger, "made", {}, [NewStage("work", "search", ())])[0]
-    with pytest.raises(ZeroDivisionError):
-        open_stage(ledger, run, "work", lambda connection: 1 // 0)
+    twice = [NewItem(key="0", service="searcher", payload={})] * 2
+    with pytest.raises(IntegrityError):
+        open_stage(ledger, run, "work", twice)
     assert get_stages(ledger, run)[1].state == StageState.WAITING
+    assert stage_counts(ledger, run) == {}
+    assert open_stage(ledger, run, "work", twice[:1])
 
 
 @pytest.mark.parametrize("ending", [RunState.DONE, RunState.FAILED, RunState.CANCELLED])
