@@ -11,6 +11,7 @@ What becomes of a sampled line:
 | a line that states a final answer | a final step, verified against the problem's answer; never expanded |
 | the end of the model's text without an answer | a dead end: not final (it states nothing), `ended="no_answer"`, never expanded |
 | cut by the token limit | dropped, counted in `truncated_steps` |
+| nothing, or a cut in all samples of a node, for want of context | the node is marked `ended="context_overflow"` |
 | white space alone | asked for once more, after that blank line; dropped and counted in `blank_steps` if it is blank again |
 | equal to a sibling, but for case and spacing | merged into it: `multiplicity` |
 | an answer that the grader cannot judge | dropped, counted in `ungraded_steps` |
@@ -164,7 +165,7 @@ class Growth:
         `among`: candidates of the same round; what equals one of them is merged into it and not returned.
         A node whose context is full is marked so (`ended="context_overflow"`) and gets none. Raises EngineError.
         """
-        families = await together(self._children(node, width) for node in frontier)
+        families = await together(self._children(node, width, among) for node in frontier)
         return self._merge([candidate for family in families for candidate in family], among)
 
     def candidate(self, parent: int, sampled: Sampled) -> Candidate | None:
@@ -192,8 +193,8 @@ class Growth:
         if len(judgements) != len(candidates):
             raise ValueError(f"reward {self.stage.reward.kind}: {len(judgements)} judgements for {len(candidates)} steps")
         for candidate, judgement in zip(candidates, judgements, strict=True):
-            if judgement.score is not None and not 0 <= judgement.score <= 1:  # NaN is in no range
-                raise ValueError(f"reward {self.stage.reward.kind}: {judgement.score} is no score for the step {candidate.text!r}")
+            if wrong := _unsound(judgement):
+                raise ValueError(f"reward {self.stage.reward.kind}: {wrong} for the step {candidate.text!r}")
             candidate.judgement = judgement
 
     async def record(self, candidates: Sequence[Candidate]) -> list[Node]:
@@ -259,26 +260,33 @@ class Growth:
 
     # -- details ---
 
-    async def _children(self, node: Node, width: int) -> list[Candidate]:
+    async def _children(self, node: Node, width: int, among: Sequence[Candidate]) -> list[Candidate]:
         path = self.path(node.id)
         try:
             sampled = await self.policy.steps(path, width, self.stage.sampling)
         except ContextFull:
-            self.change(node.id, ended="context_overflow")
+            self._has_no_room(node, among)
             return []
         blank = [one for one in sampled if one.end == "line" and not one.text.strip()]
         lines = [one for one in sampled if one.text.strip() or one.end != "line"]
         for ids, ones in groupby(sorted(blank, key=lambda one: one.token_ids), key=lambda one: one.token_ids):
-            lines += await self._after_blank(path, ids, len(list(ones)))
+            n = len(list(ones))
+            try:
+                lines += await self._after_blank(path, ids, n)
+            except ContextFull:
+                self._counts["blank_steps"] += n
+                if not lines:
+                    self._has_no_room(node, among)
         return [candidate for one in lines if (candidate := self.candidate(node.id, one))]
+
+    def _has_no_room(self, node: Node, among: Sequence[Candidate]) -> None:
+        """Marks a node whose context is full, but for one that found room for a step before: it has gone on."""
+        if node.id not in {one.parent for one in self.nodes} | {one.parent for one in among}:
+            self.change(node.id, ended="context_overflow")
 
     async def _after_blank(self, path: Sequence[Node], ids: tuple[int, ...], n: int) -> list[Sampled]:
         """Steps that follow a blank line; its ids stay part of them, so that the path is what the model wrote."""
-        try:
-            again = await self.policy.steps(path, n, self.stage.sampling, skipped=ids)
-        except ContextFull:
-            self._counts["blank_steps"] += n
-            return []
+        again = await self.policy.steps(path, n, self.stage.sampling, skipped=ids)
         return [Sampled(one.text, (*ids, *one.token_ids) if ids else (), one.tokens + len(ids), one.end) for one in again]
 
     def _merge(self, new: Sequence[Candidate], among: Sequence[Candidate]) -> list[Candidate]:
@@ -332,6 +340,16 @@ class Growth:
 
     def _update(self, node_id: int, update: dict[str, Any]) -> None:
         self.nodes[node_id] = Node.model_validate({**self.nodes[node_id].model_dump(), **update})
+
+
+def _unsound(judgement: object) -> str | None:
+    """What is wrong with a reward's judgement, in words; None if nothing is. A score may be None: nothing could be told."""
+    if not isinstance(judgement, Judgement):
+        return f"{judgement!r} is no judgement"
+    score = judgement.score
+    if score is not None and (not isinstance(score, float | int) or not 0 <= score <= 1):  # NaN is in no range
+        return f"{score!r} is no score"
+    return None if isinstance(judgement.verdict, Verdict) else f"{judgement.verdict!r} is no verdict"
 
 
 def aggregated(how: str, scores: Sequence[float]) -> float | None:

@@ -42,6 +42,8 @@ def summary(tree: ReasoningTree) -> dict[str, int]:
         "final": len(finals),
         "verified": sum(node.verified is True for node in finals),
         "wrong": sum(node.verified is False or node.verdict is Verdict.INCORRECT for node in tree.nodes),
+        "context_overflow": sum(node.ended == "context_overflow" for node in tree.nodes),
+        "truncated": tree.cost.truncated_steps,
         "rounds": tree.cost.rounds,
         "completion_tokens": tree.cost.completion_tokens,
         "tree_tokens": tree.tree_tokens,
