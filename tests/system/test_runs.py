@@ -70,6 +70,41 @@ def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
     assert any((tmp_path / "out").rglob("*.png"))
 
 
+@pytest.mark.parametrize(("engine", "name"), [("vllm", "vllm "), ("transformers", "transformers ")])
+def test_the_same_recipe_on_either_engine(stack: Stack, tmp_path: Path, engine: str, name: str) -> None:
+    recipe = stack.recipe(
+        tmp_path,
+        name=f"on-{engine}",
+        models={"base": {**BASE["base"], "engine": engine}},
+        problems={"search": few(400, 3), "heldout": few(500, 2)},
+        stages={
+            "trees": {
+                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 3,
+                "sampling": {"max_tokens": 32},
+            },
+            "thoughts": {"kind": "compile", "trees": "trees"},
+            "measure": {
+                "kind": "evaluate", "models": ["base"], "problems": "heldout", "needs": ["thoughts"],
+                "sampling": {"max_tokens": 48},
+            },
+        },
+    )  # fmt: skip
+    run = stack.cli("run", str(recipe), "--watch").stdout.strip()
+    status = stack.status(run)
+    assert status["state"] == "done"
+    trees = [ReasoningTree.model_validate(record["body"]) for record in stack.records(run, "trees", "tree")]
+    assert len(trees) == 3
+    assert all(len(tree.nodes) > 1 and tree.cost.completion_tokens >= tree.tree_tokens > 0 for tree in trees)
+    for tree in trees:
+        sampled = [node for node in tree.nodes if node.parent is not None]
+        assert all(bool(node.token_ids) == (engine == "vllm") for node in sampled)
+    report = json.loads(stack.cli("report", run, "--json").stdout)
+    assert report["models"]["base"]["n"] == 2
+    assert name in json.dumps(report)
+    paid = sum(row["completion_tokens"] for row in status["usage"]["by"] if row["stage"] == "trees")
+    assert paid == sum(tree.cost.completion_tokens for tree in trees)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -123,6 +158,10 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
     kill_tree(stack.part("engine-worker"))
     stack.part("conductor").kill()
     before = stack.wait(run, lambda status: status["stages"]["trees"]["done"] > 0)["stages"]["trees"]["done"]
+    # the engine alone, under its worker: it is started anew, and what was in hand goes on from its last saved round
+    engines = [child for child in stack.part("engine-worker").children(recursive=True) if "EngineCore" in " ".join(child.cmdline())]
+    for engine in engines:
+        engine.kill()
     stack.part("gateway").kill()
     valkey = stack.part("valkey")
     valkey.kill()
@@ -134,8 +173,13 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
     trees = status["stages"]["trees"]
     assert (trees["total"], trees["done"], trees["dead"]) == (40, 40, 0)
     assert before <= trees["done"]
-    keys = [record["key"] for record in stack.records(run, "trees", "tree")]
+    records = stack.records(run, "trees", "tree")
+    keys = [record["key"] for record in records]
     assert len(keys) == len(set(keys)) == 40
+    assert engines, "an engine ran when it was killed"
+    # both tries were paid for: the ledger counts every answer, a tree those of the rounds that became part of it
+    paid = sum(row["completion_tokens"] for row in status["usage"]["by"] if row["stage"] == "trees")
+    assert paid >= sum(record["body"]["cost"]["completion_tokens"] for record in records) > 0
     engines = [process for process in stack.processes() if "vllm" in " ".join(process.cmdline()).lower()]
     worker = stack.part("engine-worker")
     assert {process.pid for process in engines} <= {child.pid for child in worker.children(recursive=True)}, (

@@ -1,16 +1,20 @@
 """vLLM itself with SmolLM2: what the fakes of the other tests stand for."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from shared.contracts.base import Message
 from shared.contracts.recipe import ModelSpec, Sampling
 from shared.contracts.work import ModelRef, engine_set
 from shared.engines import quickstart
 from shared.engines.client import Endpoint, EngineDied, RequestRefused
+from shared.engines.local import LocalServer, Plan
 from shared.engines.roles import Engines
 from shared.engines.supervise import descendants
 from shared.ledger.database import Ledger
@@ -62,7 +66,20 @@ async def test_a_refusal_is_in_the_servers_words(smollm_endpoint: Endpoint):
         await smollm_endpoint.complete("q", sampling=Sampling(max_tokens=100_000))
 
 
-async def test_a_killed_engine_is_restarted_and_close_leaves_nothing(tmp_path: Path):
+def changed_copy(folder: Path) -> Path:
+    """SmolLM2 with noise in all its matrices, the embedding that is its head included."""
+    shutil.copytree(quickstart.quickstart_model(), folder)
+    tensors = load_file(folder / "model.safetensors")
+    noise = torch.Generator().manual_seed(0)
+    for tensor in tensors.values():
+        if tensor.dim() > 1:
+            scale = 0.12 * tensor.float().std()
+            tensor += (torch.randn(tensor.shape, generator=noise) * scale).to(tensor.dtype)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+async def test_an_engine_is_killed_and_restarted_and_loads_another_checkpoint_and_close_leaves_nothing(tmp_path: Path):
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     ledger.migrate()
     engines = Engines(ledger, "worker")
@@ -83,8 +100,27 @@ async def test_a_killed_engine_is_restarted_and_close_leaves_nothing(tmp_path: P
         assert not alive(core)
         endpoint = await serving.endpoint(ref)
         assert (await endpoint.complete("1 + 1 =", sampling=GREEDY)).choices
+    (core,) = of_engine(b"EngineCore")
+
+    # another checkpoint of the architecture is loaded in its place, and it is that one which answers
+    other = ModelRef(name="other", spec=ModelSpec(model=str(changed_copy(tmp_path / "other")), max_model_len=512))
+
+    async def says(ref: ModelRef) -> str:
+        async with engines.using(engine_set({"policy": ref})) as serving:
+            endpoint = await serving.endpoint(ref)
+            assert endpoint.uri == ref.spec.model
+            return (await endpoint.chat(QUESTION, sampling=GREEDY)).choices[0].text
+
+    answers = [await says(ref) for ref in (ref, other, ref, other)]
+    assert of_engine(b"EngineCore") == [core], "the process stayed"
+    assert answers[:2] == answers[2:] and answers[0] != answers[1]
+    assert "Paris" in answers[0]
+
     family = set(descendants(os.getpid())) - before
-    assert len(of_engine(b"EngineCore")) == 1
     await engines.close()
+    fresh = LocalServer(Plan("fresh", Path(other.spec.model), max_model_len=512))
+    await fresh.start()
+    assert (await fresh.endpoint().chat(QUESTION, sampling=GREEDY)).choices[0].text == answers[1]
+    await fresh.stop()
     assert not any(alive(pid) for pid in family)
     ledger.close()
