@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, results, runs, up
+from services.cli import house, problems, results, reward, runs, up
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command, panel in (
     (up.up, "This machine"),
     (up.down, "This machine"),
     (runs.run, "Runs"),
+    (reward.eval_reward, "Runs"),
     (runs.list_runs, "Runs"),
     (runs.status, "Runs"),
     (runs.pause, "Runs"),

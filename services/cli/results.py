@@ -13,19 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.connect import gateway, stop
+from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
 from services.cli.terminal import FAILED, REFUSED, err, local, out, say
 from shared.client import Client
 
 
 def report(run_id: RunArgument, as_json: JsonOption = False) -> None:
-    """Show a run's figures: models compared, datasets counted, the plot's place."""
+    """Show a run's figures: models and rewards compared, datasets counted, the plot's place."""
     with gateway() as client:
         found = client.report(run_id)
         if as_json:
             print(json.dumps(found))
             return
-        if not found["models"] and not found["datasets"]:
+        if not found["models"] and not found["rewards"] and not found["datasets"]:
             state = client.run(run_id)["state"]
             stop(f"Nothing to report of {run_id} yet: it is {state}, and no evaluation or dataset of it is done.", FAILED)
     out.print(picture(run_id, found))
@@ -36,6 +37,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [""]
     if found["models"]:
         parts += [models_table(run_id, found["models"]), *notes(found), ""]
+    if found["rewards"]:
+        parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     for stage, dataset in found["datasets"].items():
         parts += [dataset_lines(stage, dataset), ""]
     for plot in found["plots"]:

@@ -4,7 +4,17 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from shared.contracts.recipe import PREFLIGHT, CompileStage, EvaluateStage, ModelSpec, Recipe, SearchStage, Service, TrainStage
+from shared.contracts.recipe import (
+    PREFLIGHT,
+    CompileStage,
+    EvalRewardStage,
+    EvaluateStage,
+    ModelSpec,
+    Recipe,
+    SearchStage,
+    Service,
+    TrainStage,
+)
 from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem
@@ -15,6 +25,7 @@ from shared.ledger.tables import problem_sets
 IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
 EVALUATE_PROBLEMS = 32
+EVAL_REWARD_PROBLEMS = 32
 """Most problems or trees of one item: its result stays a small transaction, and a killed worker loses little."""
 PREFLIGHT_SECONDS = 900.0
 
@@ -30,6 +41,8 @@ def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[N
     stage = recipe.stages[name]
     if isinstance(stage, EvaluateStage):
         found = list(_evaluate(ledger, run_id, recipe, stage))
+    elif isinstance(stage, EvalRewardStage):
+        found = list(_eval_reward(ledger, run_id, recipe, stage))
     elif isinstance(stage, CompileStage):
         found = list(_compile(ledger, run_id, recipe, stage))
     elif isinstance(stage, TrainStage):
@@ -118,3 +131,10 @@ def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage)
         for part in parts:
             yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref}, problems=part))
     yield _item("close", stage.service, Payload(roles=refs, close=True), engines="", phase=1)
+
+
+def _eval_reward(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvalRewardStage) -> Iterator[NewItem]:
+    roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
+    for part in _slices(ledger, recipe, stage.problems, EVAL_REWARD_PROBLEMS):
+        yield _item(f"{part.skip:06}", stage.service, Payload(roles=roles, problems=part))
+    yield _item("close", stage.service, Payload(roles=roles, close=True), engines="", phase=1)

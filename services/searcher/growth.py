@@ -33,10 +33,11 @@ from services.searcher.lines import Sampled
 from services.searcher.policy import ContextFull, Policy, Step
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
-from shared.contracts.base import Origin
+from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import Node, ReasoningTree, Remark, SearchCost, Verdict
+from shared.engines.client import Endpoint
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -109,6 +110,8 @@ class Growth:
     policy: Policy
     reward: Judge
     save: Save
+    critic: Endpoint | None = None
+    """debate: who answers the policy's steps."""
     nodes: list[Node] = field(default_factory=lambda: [Node(id=0, parent=None, depth=0, text="")])
     remarks: list[Remark] = field(default_factory=list)
     _counts: Counter[str] = field(default_factory=Counter, init=False)
@@ -179,6 +182,11 @@ class Growth:
             return None
         ended: Literal["no_answer"] | None = "no_answer" if sampled.end == "text" else None
         return Candidate(parent, text, sampled.token_ids, sampled.tokens, ended=ended, spills=sampled.spills)
+
+    async def propose_after(self, turns: Sequence[Message], node: Node) -> list[Candidate]:
+        """One next step for `node`, said in a dialogue instead of after the plain path. Raises ContextFull, EngineError."""
+        candidate = self.candidate(node.id, await self.policy.say(turns, self.stage.sampling))
+        return [] if candidate is None else [candidate]
 
     async def check(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Marks candidates that state a final answer and verifies them; returns those that could be graded."""

@@ -5,10 +5,11 @@ request (vLLM's CPU engine dies of it), so a search is repeatable only as far as
 its requests.
 """
 
+import services.searcher.measuring  # noqa: F401  (registers the handler of `eval_reward`)
 from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
-from services.searcher.strategies import strategy
+from services.searcher.strategies import prompts_of, strategy
 from shared import prompts
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import ReasoningTree, Verdict
@@ -26,10 +27,11 @@ async def search(work: Work) -> Result:
         raise Hopeless(f"{work.lease.item_id}: a search item holds one problem, this one {len(problems)}")
     endpoint = await work.endpoint("policy")
     judge = await reward(stage.reward, work.endpoint)
-    growth = Growth(problems[0], stage, await policy_of(endpoint, problems[0]), judge, work.save)
+    critic = await work.endpoint("critic") if stage.critic else None
+    growth = Growth(problems[0], stage, await policy_of(endpoint, problems[0]), judge, work.save, critic)
     growth.restore(await work.saved())
     await strategy(stage.strategy)(growth, stage)
-    origin = work.origin(model=endpoint.uri, prompt=prompts.version("solve"))
+    origin = work.origin(model=endpoint.uri, prompt=" ".join(map(prompts.version, prompts_of(stage.strategy))))
     tree = growth.tree(f"{work.lease.run_id}/{work.lease.stage}/{growth.problem.id}", origin)
     return Result(records=[NewRecord("tree", growth.problem.id, tree.model_dump(mode="json"))], summary=summary(tree))
 

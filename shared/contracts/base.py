@@ -32,5 +32,5 @@ class Origin(Frozen):
     model: str | None = None
     """The model's URI (a path, a hub id or an endpoint's model name)."""
     prompt: str | None = None
-    """Name and version of the prompt, as `solve@1`."""
+    """Name and version of the prompt, as `solve@1`; of several, with spaces between."""
     seed: int | None = None

@@ -67,7 +67,8 @@ class ProblemSource(Frozen):
 
     set: str | None = None
     """Name of a set added with `longthought problems add`."""
-    generator: Literal["arithmetic"] | None = None
+    generator: Literal["arithmetic", "arithmetic-labelled"] | None = None
+    """`arithmetic`: word problems with worked solutions; `arithmetic-labelled`: these with labelled solutions, most wrong."""
     seed: int = 0
     skip: Annotated[int, Field(ge=0)] = 0
     """Problems of the set (or of the generator's endless sequence of distinct problems) to pass over first."""
@@ -168,7 +169,7 @@ class RewardPart(Frozen):
     model: str | None = None
     """For `prm`: the process reward model (a model with `prm`); for `critic`: the model that judges."""
     threshold: Fraction = 0.5
-    """For `prm`: a step that scores below it is called incorrect."""
+    """For `prm` and `weighted`: a step that scores below it is called incorrect."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     """For `critic`: how often a judgement that cannot be read is asked for again."""
     sampling: Sampling = Sampling(temperature=0.0, max_tokens=256)
@@ -285,6 +286,38 @@ class SearchStage(StageBase):
         return {"policy": self.policy, **critic, **dict(self.reward.models())}
 
 
+class EvalRewardStage(StageBase):
+    """A reward measured on solutions whose steps people (or a generator) labelled."""
+
+    kind: Literal["eval_reward"] = "eval_reward"
+    service: ClassVar[Service] = Service.SEARCHER
+    problems: str
+    """Problems with labelled `steps`; those without are passed over and counted."""
+    reward: Reward = Reward()
+    policy: str | None = None
+    """For `rollout`: the model that completes solutions."""
+    max_depth: Annotated[int, Field(ge=1, le=64)] = 8
+    """For `rollout`: steps of the longest solution, as a search would have it; a completion may take what is left of them."""
+    sampling: Sampling = Sampling(temperature=0.9, max_tokens=96)
+    """For `rollout`: `max_tokens` is a step's."""
+
+    @model_validator(mode="after")
+    def _policy_fits(self) -> Self:
+        kinds = {self.reward.kind, *(part.kind for part in self.reward.parts)}
+        if ("rollout" in kinds) != (self.policy is not None):
+            raise ValueError("policy: the reward rollout needs one, and no other does")
+        return self
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        if self.policy:
+            yield "policy", self.policy
+        yield from ((f"reward.{field}", part.model) for field, part in self.reward.judges() if part.model is not None)
+
+    def roles(self) -> dict[str, str]:
+        policy = {"policy": self.policy} if self.policy else {}
+        return {**policy, **dict(self.reward.models())}
+
+
 class Refiner(Frozen):
     """How a draft becomes a thought."""
 
@@ -387,7 +420,10 @@ class EvaluateStage(StageBase):
             yield f"models.{place}", model
 
 
-Stage = Annotated[ImportStage | DistillStage | SearchStage | CompileStage | TrainStage | EvaluateStage, Field(discriminator="kind")]
+Stage = Annotated[
+    ImportStage | DistillStage | SearchStage | EvalRewardStage | CompileStage | TrainStage | EvaluateStage,
+    Field(discriminator="kind"),
+]
 
 
 class Recipe(Record):

@@ -29,7 +29,8 @@ class Node(Frozen):
     text: str
     """The step's text, one line, without the newline that ended it."""
     token_ids: tuple[int, ...] = ()
-    """The sampled ids, the step's end included; empty where the engine gives none."""
+    """The sampled ids, the step's end included; empty where the engine gives none. Joined along a path, what the model wrote; of a
+    step said in a dialogue (after remarks), this line of what it wrote there (`services/searcher/dialogue.py`)."""
     tokens: Annotated[int, Field(ge=0)] = 0
     multiplicity: Annotated[int, Field(ge=1)] = 1
     """How many siblings of equal normalised text were merged into this node."""
@@ -64,7 +65,8 @@ class Remark(Frozen):
     node: Annotated[int, Field(ge=0)]
     """The node that it is about; of a backtrack: the node that was left."""
     kind: Literal["reflection", "critique", "feedback", "backtrack"]
-    """A thought of the policy about its own step; a critic's; word that a final answer was wrong; a way back."""
+    """A thought of the policy about its own step; a critic's; word that a final answer was wrong, or that a step stood there
+    already; a way back."""
     text: str
     to: int | None = None
     """Of a backtrack: the node, nearer to the root on the same path, where the search went on."""

@@ -35,6 +35,7 @@ class Payload(Record):
     |---|---|
     | preflight | `roles` (one), `check` |
     | import, distill, search | `problems` (search: one), `roles` |
+    | eval_reward | `problems` (at most 32), `roles`; the closing item `close` and `roles` |
     | compile | `keys` of at most 200 trees, `roles`; the closing item only `close` |
     | train | `roles` (`base`) |
     | evaluate | `problems` (at most 32), `roles` (`policy`); the closing item `close` and in `roles` all models by their names |

@@ -1,9 +1,8 @@
-"""Publishers' rows into Problems: GSM8K, MATH, AIME as they are published, chats, and rows of our own.
+"""Publishers' rows into Problems: GSM8K, MATH, AIME as published, chats, rows of our own; `labelled` has those of labelled steps.
 
 A row is recognised by its fields. One without a final answer is refused: everything downstream is judged by it.
 """
 
-import hashlib
 import json
 import re
 from typing import Any
@@ -11,23 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.answers.extract import final_answer
-from shared.contracts.problem import Problem, Scalar
+from shared.contracts.problem import Problem
+from shared.problems import labelled
+from shared.problems.rows import BadRow, digest, rest
+
+__all__ = ["BadRow", "parse_line", "parse_row"]
 
 _MARKS = re.compile(r"<<[^<>]*>>")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(/\d+)?")
 _BOX = re.compile(r"\\(boxed|fbox)\b")
 _AIME_PAGE = re.compile(r"(\d{4})_AIME_(I{1,2})_Problems/Problem_(\d+)")
 _AIME_NAME = re.compile(r"\d{4}-I{1,2}-\d+")
-_OURS = {"version", "id", "solution", "source", "subject", "level", "metadata"}
-
-
-class BadRow(ValueError):
-    """A row that is no problem. `line` is its number in the file, from 1; `reason` says what is missing or wrong."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(f"line {line}: {reason}")
-        self.line = line
-        self.reason = reason
+_OURS = {"version", "id", "solution", "source", "subject", "level", "steps", "metadata"}
 
 
 def parse_line(text: str | bytes, line: int) -> Problem:
@@ -48,6 +42,10 @@ def parse_row(row: dict[str, Any], line: int) -> Problem:
         given = {key.lower(): value for key, value in given.items()}
     if "messages" in given:
         fields = _chat(given, line)
+    elif "model_output_steps" in given:
+        fields = labelled.mr_gsm8k(given, line)
+    elif "label" in given and isinstance(given.get("question"), dict):
+        fields = labelled.prm800k(given, line)
     elif "problem" in given:
         fields = _aime(given, line) if _is_aime(given) else _math(given, line)
     elif "question" not in given:
@@ -62,6 +60,7 @@ def parse_row(row: dict[str, Any], line: int) -> Problem:
         raise BadRow(line, "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())) from None
     texts = [value for _, value in problem if isinstance(value, str)]
     texts += [text for pair in problem.metadata.items() for text in pair if isinstance(text, str)]
+    texts += [one.text for step in problem.steps for one in (step, *step.alternatives)]
     if any("\0" in text for text in texts):  # JSON allows it, PostgreSQL does not
         raise BadRow(line, "a NUL character (\\u0000)")
     return problem
@@ -83,12 +82,12 @@ def _gsm8k(row: dict[str, Any], line: int) -> dict[str, Any]:
     steps = [" ".join(step.split()) for step in _MARKS.sub("", worked).splitlines()]
     solution = "\n".join([*filter(None, steps), f"The answer is {answer}."])
     return {
-        "id": str(row["id"]) if "id" in row else _digest("gsm8k", row["question"]),
+        "id": str(row["id"]) if "id" in row else digest("gsm8k", row["question"]),
         "question": row["question"],
         "answer": answer,
         "solution": solution,
         "source": "gsm8k",
-        "metadata": _rest(row, "question", "answer", "id"),
+        "metadata": rest(row, "question", "answer", "id"),
     }
 
 
@@ -105,14 +104,14 @@ def _math(row: dict[str, Any], line: int) -> dict[str, Any]:
         raise BadRow(line, r"no final answer: neither `answer` nor a \boxed{...} in `solution`")
     level = re.fullmatch(r"(?:Level )?(\d+)", str(row.get("level", "")))
     return {
-        "id": str(row.get("unique_id") or row.get("id") or row.get("url") or _digest("math", row["problem"])),
+        "id": str(row.get("unique_id") or row.get("id") or row.get("url") or digest("math", row["problem"])),
         "question": row["problem"],
         "answer": answer,
         "solution": row.get("solution"),
         "source": "math",
         "subject": row.get("subject", row.get("type")),
         "level": int(level[1]) if level else None,
-        "metadata": _rest(row, "problem", "question", "answer", "solution", "subject", "type", "level", "unique_id", "id"),
+        "metadata": rest(row, "problem", "question", "answer", "solution", "subject", "type", "level", "unique_id", "id"),
     }
 
 
@@ -133,12 +132,12 @@ def _aime(row: dict[str, Any], line: int) -> dict[str, Any]:
     page = _AIME_PAGE.search(str(row.get("url", "")))
     name = "-".join(page.groups()) if page else row.get("unique_id") or row.get("url") or row.get("id")
     return {
-        "id": str(name or _digest("aime", row["problem"])),
+        "id": str(name or digest("aime", row["problem"])),
         "question": row["problem"],
         "answer": str(int(float(answer))),
         "solution": row.get("solution"),
         "source": "aime",
-        "metadata": _rest(row, "problem", "question", "answer", "solution"),
+        "metadata": rest(row, "problem", "question", "answer", "solution"),
     }
 
 
@@ -158,7 +157,7 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
     if not _OURS & row.keys() and not _NUMBER.fullmatch(answer.strip()):
         raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")
     source = row.get("source", "")
-    return {**row, "id": str(row.get("id", _digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
+    return {**row, "id": str(row.get("id", digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
 
 
 def _chat(row: dict[str, Any], line: int) -> dict[str, Any]:
@@ -180,12 +179,12 @@ def _chat(row: dict[str, Any], line: int) -> dict[str, Any]:
     chat = json.dumps([{"role": turn["role"], "content": turn["content"]} for turn in turns], ensure_ascii=False)
     source = str(row.get("source", "chat"))
     return {
-        "id": str(row.get("id", _digest(source, chat))),
+        "id": str(row.get("id", digest(source, chat))),
         "question": turns[-2]["content"],
         "answer": answer,
         "solution": turns[-1]["content"],
         "source": source,
-        "metadata": {**_rest(row, "messages", "answer", "id", "source"), "messages": chat},
+        "metadata": {**rest(row, "messages", "answer", "id", "source"), "messages": chat},
     }
 
 
@@ -204,15 +203,6 @@ def _stated(row: dict[str, Any]) -> str | None:
         return str(answer).strip()
     solution = str(row.get("solution", ""))
     return final_answer(solution) if _BOX.search(solution) else None
-
-
-def _rest(row: dict[str, Any], *used: str) -> dict[str, Scalar]:
-    """What else the publisher says of a problem, as far as it is plain."""
-    return {key: value for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
-
-
-def _digest(source: str, question: Any) -> str:
-    return f"{source}-{hashlib.sha256(str(question).encode(errors='replace')).hexdigest()[:16]}"
 
 
 def _no_constant(name: str) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from shared.contracts.problem import Problem
-from shared.problems.arithmetic import sequence
+from shared.problems import arithmetic, mistakes
 
-GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {"arithmetic": sequence}
+GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {
+    "arithmetic": arithmetic.sequence,
+    "arithmetic-labelled": mistakes.sequence,
+}
 
 
 def generate(generator: str, seed: int, skip: int = 0, count: int | None = None) -> Iterator[Problem]:

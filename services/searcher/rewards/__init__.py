@@ -1,7 +1,9 @@
 """Kinds of reward: one file each, found by its name.
 
 A file has `async def build(setting, ask) -> Judge`: `setting` is the stage's `reward` (or one part of a weighted one), `ask` tells
-the endpoint that plays a role. Adding a kind takes one file, and its name in `RewardPart.kind`.
+the endpoint that plays a role. A kind asks for the role `reward`, whichever place it has: a weighted one gives each of its parts
+an `ask` of its own, in which `reward` means `reward.0`, `reward.1` ... Adding a kind takes one file, and its name in
+`RewardPart.kind`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,7 +14,7 @@ from shared.contracts.recipe import RewardPart
 from shared.engines.client import Endpoint
 
 Ask = Callable[[str], Awaitable[Endpoint]]
-"""From a role (`reward`, `reward.0` ...) to the endpoint that plays it."""
+"""From a role to the endpoint that plays it."""
 
 
 async def reward(setting: RewardPart, ask: Ask) -> Judge:

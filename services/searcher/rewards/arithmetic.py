@@ -19,6 +19,7 @@ from fractions import Fraction
 
 from services.searcher.equalities import equalities, numbers
 from services.searcher.growth import Candidate, Growth, Judgement, Rule, normalised
+from services.searcher.rewards import Ask
 from shared.answers.canonical import number_in
 from shared.contracts.recipe import RewardPart
 from shared.contracts.tree import Verdict
@@ -29,7 +30,7 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 _NUMBER_OF_STEP = re.compile(r"^\W*step\s+\d+\W*", re.IGNORECASE)
 
 
-async def build(setting: RewardPart, ask: object) -> "ArithmeticJudge":
+async def build(setting: RewardPart, ask: Ask) -> "ArithmeticJudge":
     """The judge of `reward: {kind: arithmetic}`."""
     return ArithmeticJudge()
 

@@ -14,6 +14,7 @@ import structlog
 
 from services.searcher.growth import Candidate, Growth, Judgement, Rule, together
 from services.searcher.policy import ContextFull
+from services.searcher.rewards import Ask
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.recipe import RewardPart, Sampling
@@ -22,7 +23,7 @@ from shared.contracts.tree import Verdict
 log = structlog.get_logger()
 
 
-async def build(setting: RewardPart, ask: object) -> "RolloutJudge":
+async def build(setting: RewardPart, ask: Ask) -> "RolloutJudge":
     """The judge of `reward: {kind: rollout, rollouts: k}`."""
     return RolloutJudge(setting.rollouts)
 

@@ -1,7 +1,8 @@
 """Search strategies: one file each, found by its name.
 
 A file has `async def search(growth, stage)`: it grows `growth` with the primitives of `growth.py`, from wherever it stands (an
-empty tree, or the rounds that an earlier attempt saved). Adding a strategy takes one file.
+empty tree, or the rounds that an earlier attempt saved). Adding a strategy takes one file. One that says more to a model than the
+problem names the prompts it fills in as `PROMPTS`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,3 +18,8 @@ def strategy(name: str) -> Strategy:
     """The strategy of a name. Raises ModuleNotFoundError for a name without a file."""
     search: Strategy = import_module(f"{__name__}.{name}").search
     return search
+
+
+def prompts_of(name: str) -> tuple[str, ...]:
+    """Names of the prompts whose words a strategy's trees depend on."""
+    return "solve", *getattr(import_module(f"{__name__}.{name}"), "PROMPTS", ())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from shared.contracts.base import Message
 from shared.contracts.recipe import SEARCH_PARAMETERS, Sampling, SearchStage
-from shared.engines.client import Choice, Completion, Endpoint
+from shared.engines.client import Choice, Completion, Endpoint, Form
 
 EOS = "\0"
 """Ends a scripted text as the model itself would; a text without it is cut by the token limit."""
@@ -30,13 +30,22 @@ class FakeEndpoint:
         return "".join(map(chr, ids))
 
     async def complete(
-        self, prompt: Sequence[int], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), include_stop: bool = False
+        self,
+        prompt: Sequence[int],
+        *,
+        n: int = 1,
+        sampling: Sampling,
+        stop: Sequence[str] = (),
+        include_stop: bool = False,
+        form: Form | None = None,
     ) -> Completion:
         assert include_stop, "the step's newline belongs to the step"
         text = "".join(map(chr, prompt))
         return self._answer(text.split("|", 1)[1], n, sampling, stop, len(prompt), prompt=list(prompt))
 
-    async def chat(self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = ()) -> Completion:
+    async def chat(
+        self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), form: Form | None = None
+    ) -> Completion:
         so_far = "".join(f"{message.content}\n" for message in messages if message.role == "assistant")
         length = sum(len(message.content) for message in messages)
         return self._answer(so_far, n, sampling, stop, length, messages=list(messages))
@@ -56,6 +65,45 @@ class FakeEndpoint:
         ids = tuple(map(ord, text)) if self.local else ()
         shown = text.rstrip(EOS)
         return Choice(shown if self.local else shown.removesuffix("\n") if one_line else shown, ids, reason)
+
+
+Speaker = Callable[[Sequence[Message], Form | None, int], str]
+"""What a model says in a dialogue: (the dialogue, the form asked for, number of the request) -> its words. EOS ends them."""
+
+
+class DialogueEndpoint(FakeEndpoint):
+    """Answers every chat, sent as such or rendered to ids, by `speak`; what goes on from a plain path, by the script."""
+
+    def __init__(self, script: Script, speak: Speaker, local: bool = True) -> None:
+        super().__init__(script, local)
+        self.said: list[dict] = []
+        self._speak = speak
+        self._chats: dict[tuple[int, ...], list[Message]] = {}
+
+    async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
+        if len(messages) == 1:
+            return await super().tokenize_chat(messages)
+        ids = [ord(char) for message in messages for char in f"<{message.role}>{message.content}"]
+        self._chats[tuple(ids)] = list(messages)
+        return ids
+
+    async def tokenize(self, text: str) -> list[int]:
+        return [ord(char) for char in text]
+
+    async def complete(self, prompt: Sequence[int], **request) -> Completion:
+        messages = self._chats.get(tuple(prompt))
+        if messages is None:
+            return await super().complete(prompt, **request)
+        return self._spoken(messages, request["sampling"], request.get("form"))
+
+    async def chat(self, messages: Sequence[Message], *, n=1, sampling, stop=(), form=None) -> Completion:
+        return self._spoken(list(messages), sampling, form)
+
+    def _spoken(self, messages: list[Message], sampling: Sampling, form: Form | None) -> Completion:
+        text = self._speak(messages, form, len(self.said))
+        self.said.append({"messages": messages, "form": form, "text": text.rstrip(EOS)})
+        choice = self._choice(text, form is None, sampling.max_tokens)
+        return Completion((choice,), sum(len(one.content) for one in messages), len(choice.token_ids or choice.text))
 
 
 async def no_model(role: str) -> Endpoint:
