@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.searcher.growth import Judgement, Rule
+from services.searcher.strategies.mcts import preferred
 from shared.contracts.problem import Problem
-from shared.contracts.tree import Verdict
+from shared.contracts.tree import Node, Verdict
 from shared.engines.client import RequestRefused
 from tests.services.searcher.fakes import ANSWER, EOS, PENS, SLIP2, STEP1, STEP2, scripted, stage_of
 from tests.services.searcher.growing import by_text, grown, wandering
+from tests.services.searcher.test_rounds import growth_of
 
 LINES = [STEP1, STEP2, SLIP2, "And so\n", "Or so\n", "1 + 1 = 2\n", "2 + 2 = 5\n", "1 + 2 = 3\n", ANSWER, f"The answer is 3.{EOS}"]
 DROPPED = ["cut " * 40, EOS, f"That is all.{EOS}"]
@@ -178,3 +180,22 @@ async def test_a_full_context_ends_the_branch(problem):
 async def test_stop_after(problem):
     tree, _, _ = await grown(problem, scripted({"": [ANSWER, STEP1], STEP1: [ANSWER]}), searched(stop_after=1))
     assert tree.cost.rounds == 1
+
+
+@pytest.mark.parametrize(
+    ("formula", "tips"),
+    [
+        # 0.5 + 2 * sqrt(ln 8 / 2) = 2.539, and q + 2 * sqrt(ln 8 / 5) = q + 1.290: equal at q = 1.250
+        ("uct", 1.250),
+        # 0.5 + 2 * 1/4 * sqrt(8) / 3 = 0.971, and q + 2 * 3/4 * sqrt(8) / 6 = q + 0.707: equal at q = 0.264
+        ("puct", 0.264),
+    ],
+)
+def test_the_formulas_worked_out_by_hand(problem, formula, tips):
+    def chosen(value):
+        rows = [{"visits": 2, "value": 0.5, "multiplicity": 1}, {"visits": 5, "value": value, "multiplicity": 3}]
+        nodes = [Node(id=place, parent=0, depth=1, text=str(place), **row) for place, row in enumerate(rows, start=1)]
+        growth = growth_of(problem, nodes=nodes, strategy="mcts", formula=formula, exploration=2)
+        return preferred(growth, growth.stage, Node(id=0, parent=None, depth=0, text="", visits=8), nodes, nodes).id
+
+    assert (chosen(tips - 0.002), chosen(tips + 0.002)) == (1, 2)
