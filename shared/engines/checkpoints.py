@@ -50,7 +50,7 @@ def _content(path: Path) -> Any:
 
 def _tensors(folder: Path) -> dict[str, Any]:
     """Name -> type and shape, from the headers (https://huggingface.co/docs/safetensors, Format)."""
-    found = {}
+    found: dict[str, Any] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

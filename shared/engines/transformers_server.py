@@ -124,6 +124,8 @@ def build(folder: Path, name: str, device: str, max_len: int, kv_gib: float, gpu
     class Batching(CBGenerateManager):  # type: ignore[misc]
         """Continuous batching in which every request keeps its own sampling and stop strings."""
 
+        _cb: Any
+
         def init_cb(self, model: Any, gen_config: Any) -> None:
             if self._cb is not None:
                 return
@@ -184,13 +186,15 @@ def build(folder: Path, name: str, device: str, max_len: int, kv_gib: float, gpu
             return text, len(prompt), list(output.generated_tokens)
 
     class State(GenerationState):  # type: ignore[misc]
+        _cb_manager: Any
+
         def get_manager(self, model_id: str, use_cb: bool = False) -> Any:
             if not use_cb:
                 raise RuntimeError(f"{name}: transformers cannot batch this architecture continuously")
             self._cb_manager = self._cb_manager or Batching(cb_config=self._cb_config)
             return self._cb_manager
 
-    class Params(TransformersTextCompletionCreateParams, total=False):  # type: ignore[misc]
+    class Params(TransformersTextCompletionCreateParams, total=False):  # type: ignore[misc, call-arg]
         include_stop_str_in_output: bool
 
     class Completions(CompletionHandler):  # type: ignore[misc]
