@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, results, reward, runs, up
+from services.cli import house, problems, results, reward, runs, trees, up
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ for command, panel in (
     (runs.resume, "Runs"),
     (runs.cancel, "Runs"),
     (results.report, "Results"),
+    (trees.trees, "Results"),
     (results.export, "Results"),
     (house.models, "The house"),
     (house.queues, "The house"),
