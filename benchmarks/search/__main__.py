@@ -6,8 +6,10 @@ One after another, each from cold caches, with the same model, engine settings, 
 - (b) the search through gateway, queue, worker and server, with 8, 32 and 64 problems in flight;
 - (c) lock-step, one problem at a time and over full batches.
 
-Then, if asked for: (b) over many more problems (`--flat`), whose time per problem shall be the same, and the worker's memory over
-many small problems (`--memory`). Beam search, w=4, K=2, D=6; the reward does sums and asks no model. The last line is JSON.
+Then (b) over many more problems (`--flat`), whose time per problem shall be the same; (b) on transformers in vLLM's place
+(`--other`); and the worker's memory over many small problems (`--memory`).
+
+Beam search, w=4, K=2, D=6; the reward does sums and asks no model. The last line is JSON.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from rich.table import Table
 from benchmarks.search.stack import STAGE, Searched, search
 from shared.problems.generate import generate
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=8, help="problems of (c) one at a time")
     parser.add_argument("--flat", type=int, default=512, help="problems of the long run; 0: none")
     parser.add_argument("--memory", type=int, default=2000, help="small problems of the memory run; 0: none")
+    parser.add_argument("--other", type=int, default=32, help="problems of the run on the engine transformers; 0: none")
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--keep", type=Path, help="keep the runs' folders here")
     chosen = parser.parse_args()
@@ -54,6 +57,8 @@ def measure(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         figures |= lockstep(chosen, folder, runs[max(runs)])
     if chosen.flat:
         figures |= flat(chosen, folder)
+    if chosen.other:
+        figures |= other_engine(chosen, folder)
     if chosen.memory:
         figures |= memory(chosen, folder)
     return figures
@@ -75,11 +80,16 @@ def say(name: str, run: Searched) -> Searched:
     """Prints one run of the search."""
     out.print(
         f"{name}: {run.problems} problems in {run.seconds:.1f} s, {run.tokens} tokens, {run.tokens_per_second:.1f} tokens/s, "
-        f"{run.problems_per_minute:.2f} problems/min, {len(run.requests)} requests, prefix cache hits {run.hit_rate:.1%}"
+        f"{run.problems_per_minute:.2f} problems/min, {len(run.requests)} requests, prefix cache hits {share(run.hit_rate)}"
     )
     shares = sorted(run.cpu.items(), key=lambda one: -one[1])
     out.print("    CPU seconds: " + ", ".join(f"{part} {seconds:.1f}" for part, seconds in shares if seconds >= 0.1))
     return run
+
+
+def share(part: float | None) -> str:
+    """A share as people read it; a dash for one that the engine does not tell."""
+    return "-" if part is None else f"{part:.1%}"
 
 
 def offline(way: str, folder: Path, job: dict[str, Any]) -> Any:
@@ -122,7 +132,7 @@ def limit(chosen: argparse.Namespace, folder: Path, runs: dict[int, Searched]) -
             f"{run.tokens_per_second:.1f}",
             f"{run.tokens_per_second / most:.3f}",
             f"{run.problems_per_minute:.2f}",
-            f"{run.hit_rate:.1%}",
+            share(run.hit_rate),
         )
     out.print(table)
     return figures
@@ -145,7 +155,8 @@ def lockstep(chosen: argparse.Namespace, folder: Path, best: Searched) -> dict[s
         speed = 60 * found["problems"] / found["seconds"]
         out.print(
             f"(c) lock-step, {batch} at a time: {found['problems']} problems in {found['seconds']:.1f} s, "
-            f"{found['tokens'] / found['seconds']:.1f} tokens/s, {speed:.2f} problems/min; the search does {best.problems_per_minute / speed:.2f} times as many"
+            f"{found['tokens'] / found['seconds']:.1f} tokens/s, {speed:.2f} problems/min; "
+            f"the search does {best.problems_per_minute / speed:.2f} times as many"
         )
         figures[f"lockstep_{name}_problems_per_minute"] = speed
         figures[f"lockstep_{name}_tokens_per_second"] = found["tokens"] / found["seconds"]
@@ -157,14 +168,17 @@ def flat(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Seconds a problem, at 64 in flight, for 64 problems and for many more."""
     few = say("(b) 64 problems", search(folder / "flat-64", recipe(chosen, 64), 64))
     many = say(f"(b) {chosen.flat} problems", search(folder / "flat-many", recipe(chosen, chosen.flat), 64))
-    per = {
-        "flat_64_seconds_per_problem": few.seconds / few.problems,
-        f"flat_{chosen.flat}_seconds_per_problem": many.seconds / many.problems,
-    }
-    out.print(
-        f"seconds a problem: {few.seconds / few.problems:.3f} with 64 problems, {many.seconds / many.problems:.3f} with {chosen.flat}"
-    )
-    return per
+    few_each, many_each = few.seconds / few.problems, many.seconds / many.problems
+    out.print(f"seconds a problem: {few_each:.3f} with 64 problems, {many_each:.3f} with {chosen.flat}")
+    return {"flat_64_seconds_per_problem": few_each, f"flat_{chosen.flat}_seconds_per_problem": many_each}
+
+
+def other_engine(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """(b) on transformers' server, in vLLM's place."""
+    there = recipe(chosen, chosen.other)
+    there["models"]["policy"]["engine"] = "transformers"
+    run = say(f"(b) on transformers, 32 in flight, {chosen.other} problems", search(folder / "transformers", there, 32))
+    return {"transformers_tokens_per_second": run.tokens_per_second, "transformers_problems_per_minute": run.problems_per_minute}
 
 
 def memory(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:

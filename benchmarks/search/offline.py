@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.searcher.growth import Candidate, Rule, normalised
+from services.searcher.growth import Candidate, normalised
 from services.searcher.rewards.arithmetic import judge_step
-from services.searcher.strategies.beam import prune
 from shared import prompts
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
+from shared.contracts.tree import Verdict
 from shared.engines.local import Plan, vllm_command
 from shared.engines.models import resolve_model
 
@@ -111,11 +111,10 @@ def _survivors(problems: Sequence[dict[str, Any]], beams: Sequence[Beam], answer
             by_problem.setdefault(beam.problem, []).append((candidate, beam))
     found = []
     for ones in by_problem.values():
-        prune([candidate for candidate, _ in ones], keep, Rule.JUDGED)
+        able = [one for one in ones if one[0].open and one[0].judgement.verdict is not Verdict.INCORRECT]
+        able.sort(key=lambda one: (-(one[0].judgement.score or 0.0), -one[0].multiplicity))
         found += [
-            Beam(beam.problem, [*beam.ids, *candidate.token_ids], [*beam.steps, candidate.text])
-            for candidate, beam in ones
-            if candidate.kept and candidate.open
+            Beam(beam.problem, [*beam.ids, *candidate.token_ids], [*beam.steps, candidate.text]) for candidate, beam in able[:keep]
         ]
     return found
 

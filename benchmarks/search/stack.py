@@ -35,8 +35,8 @@ class Searched:
     requests: list[dict[str, Any]]
     """What the engine was asked for steps, in order of asking."""
     trees: list[dict[str, Any]]
-    hit_rate: float
-    """Share of prompt tokens that the engine found in its prefix cache."""
+    hit_rate: float | None
+    """Share of prompt tokens that the engine found in its prefix cache; None if it does not tell."""
     memory: list[tuple[int, float]] = field(default_factory=list)
     """(problems done, MiB of the worker's own process)."""
     cpu: dict[str, float] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def search(folder: Path, recipe: dict[str, Any], in_flight: int) -> Searched:
     try:
         return _run(folder, recipe, requests)
     finally:
-        subprocess.run([*program, "down", "--data", str(folder)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*program, "down", "--data", str(folder)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _run(folder: Path, recipe: dict[str, Any], requests: Path) -> Searched:
@@ -84,7 +84,7 @@ def _run(folder: Path, recipe: dict[str, Any], requests: Path) -> Searched:
 
 
 def _read(
-    folder: Path, run_id: str, requests: Path, hit_rate: float, memory: list[tuple[int, float]], cpu: dict[str, float]
+    folder: Path, run_id: str, requests: Path, hit_rate: float | None, memory: list[tuple[int, float]], cpu: dict[str, float]
 ) -> Searched:
     ledger = Ledger(f"sqlite:///{folder}/ledger.db")
     with ledger.read() as connection:
@@ -123,10 +123,12 @@ def _seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _hit_rate(here: Folder) -> float:
+def _hit_rate(here: Folder) -> float | None:
     """From the engine's own counters: the name of its log, `engine-PID-PORT.log`, has its port."""
     (log,) = here.logs.glob("engine-*-*.log")
     counted = dict(line.rpartition(" ")[::2] for line in _metrics(int(log.stem.rsplit("-", 1)[1])))
+    if not counted:
+        return None
     by_name = {name.partition("{")[0]: float(value) for name, value in counted.items()}
     return by_name["vllm:prefix_cache_hits_total"] / by_name["vllm:prefix_cache_queries_total"]
 
