@@ -10,6 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 
 from pebble import ProcessPool
@@ -21,6 +22,8 @@ MAX_WORKERS = 2
 TIMEOUT_SECONDS = 5.0
 """For one comparison, from when a worker takes it up."""
 MAX_REMEMBERED = 10_000
+BROKEN_POOLS = 3
+"""Pools that may break under one comparison."""
 _SPACED_DIGITS = re.compile(r"\d \d")
 _BASED = re.compile(r"(?P<digits>-?\w+)_(?:\d|\{\d+\})")
 """A numeral with its base, as 204_5: algebra would drop the base."""
@@ -43,13 +46,23 @@ async def verify(gold: str, answer: str) -> bool:
     if known is not None:
         return known
     try:
-        right = await asyncio.wrap_future(_workers.submit(pair))
+        right = await _compared(pair)
     except TimeoutError as error:
         raise GradingError(f"comparing {answer!r} with {gold!r} took more than {TIMEOUT_SECONDS} s") from error
     except Exception as error:
         raise GradingError(f"comparing {answer!r} with {gold!r} failed: {type(error).__name__}: {error}") from error
     _workers.remember(pair, right)
     return right
+
+
+async def _compared(pair: tuple[str, str]) -> bool:
+    """Algebra's verdict. Pebble gives up all comparisons when an idle worker dies (out of memory, say): they are made again."""
+    for _ in range(BROKEN_POOLS):
+        try:
+            return await asyncio.wrap_future(_workers.submit(pair))
+        except BrokenProcessPool as error:
+            broken = error
+    raise broken
 
 
 def decide(gold: str, answer: str) -> bool | None:

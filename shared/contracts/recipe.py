@@ -216,14 +216,14 @@ class Reward(RewardPart):
 
 
 SEARCH_PARAMETERS: dict[str, frozenset[str]] = {
-    "beam": frozenset({"width", "keep", "retries", "keep_exploring"}),
-    "dvts": frozenset({"width", "subtrees", "retries"}),
+    "beam": frozenset({"width", "keep", "retries", "keep_exploring", "stop_after"}),
+    "dvts": frozenset({"width", "subtrees", "retries", "stop_after"}),
     "best_of_n": frozenset({"chains"}),
-    "mcts": frozenset({"width", "simulations", "exploration", "formula"}),
-    "propose_critique": frozenset({"turns"}),
-    "debate": frozenset({"turns", "critic"}),
+    "mcts": frozenset({"width", "simulations", "exploration", "formula", "stop_after"}),
+    "propose_critique": frozenset({"turns", "stop_after"}),
+    "debate": frozenset({"turns", "critic", "stop_after"}),
 }
-"""Strategy -> the parameters of a search stage that it uses, beside `max_depth` and `stop_after`, which all do."""
+"""Strategy -> the parameters of a search stage that it uses, beside `max_depth`, which all do."""
 
 
 class SearchStage(StageBase):
@@ -259,7 +259,7 @@ class SearchStage(StageBase):
     retries: Annotated[int, Field(ge=0, le=16)] = 2
     """How often a node is asked again for `width` steps while none of its steps may go on."""
     stop_after: Count | None = None
-    """Stop once so many leaves verified; None: search to `max_depth`."""
+    """Stop once so many leaves verified; None: search on to the strategy's own end (debate: until the answer is right)."""
     reward: Reward = Reward()
     sampling: Sampling = Sampling(temperature=0.9, max_tokens=96)
     """`max_tokens` is a step's."""
@@ -273,6 +273,8 @@ class SearchStage(StageBase):
                 raise ValueError(f"{name}: the strategy {self.strategy} does not use it (these do: {users})")
         if (self.strategy == "debate") != (self.critic is not None):
             raise ValueError("critic: the strategy debate needs one, and no other does")
+        if self.sampling.temperature == 0 and {"width", "chains"} & SEARCH_PARAMETERS[self.strategy]:
+            raise ValueError(f"sampling.temperature: at 0 all samples are equal, and {self.strategy} needs different ones")
         return self
 
     def references(self) -> Iterator[tuple[str, str]]:

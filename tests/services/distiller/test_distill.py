@@ -98,7 +98,7 @@ async def test_every_sample_is_kept_with_its_verdict():
         ([RIGHT] * 8, 8, 1, [1]),
         ([WRONG, RIGHT, RIGHT], 8, 2, [2, 1]),
         ([CUT] * 4, 4, 3, [3, 1]),
-        ([WRONG] * 3, 3, 8, [3]),
+        ([WRONG] * 3, 3, 3, [3]),
         ([RIGHT] * 3, 3, None, [3]),
     ],
 )

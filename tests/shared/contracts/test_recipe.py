@@ -1,11 +1,12 @@
 """Recipes: what is refused, and that the message names the place."""
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from shared.contracts.recipe import Recipe
+from shared.contracts.recipe import Recipe, SearchStage
 
 GOOD: dict[str, Any] = {
     "name": "tiny",
@@ -119,3 +120,26 @@ def test_a_process_reward_model_does_nothing_else(path: str, value: Any, named: 
     with pytest.raises(ValidationError) as refused:
         Recipe.model_validate(recipe)
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"strategy": "dvts", "keep": 3}, "keep: the strategy dvts does not use it (these do: beam)"),
+        ({"strategy": "best_of_n", "stop_after": 1}, "stop_after: the strategy best_of_n does not use it"),
+        ({"strategy": "beam", "simulations": 8}, "simulations: the strategy beam does not use it (these do: mcts)"),
+        ({"strategy": "debate"}, "critic: the strategy debate needs one"),
+        ({"strategy": "beam", "critic": "m"}, "critic: the strategy beam does not use it (these do: debate)"),
+        ({"strategy": "beam", "sampling": {"temperature": 0}}, "at 0 all samples are equal, and beam needs different ones"),
+        ({"reward": {"kind": "critic"}}, "`model` goes with the kinds prm and critic"),
+        ({"reward": {"kind": "weighted"}}, "`parts` go with the kind weighted"),
+    ],
+)
+def test_a_search_is_refused_that_would_not_do_what_it_says(fields, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        SearchStage.model_validate({"problems": "p", "policy": "m", **fields})
+
+
+def test_a_search_stage_survives_being_written_with_all_its_defaults():
+    stage = SearchStage(problems="p", policy="m", strategy="mcts", simulations=5)
+    assert SearchStage.model_validate(stage.model_dump(mode="json")) == stage
