@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.searcher.growth import Candidate, normalised
+from services.searcher.candidates import Candidate, normalised
 from services.searcher.rewards.arithmetic import judge_step
 from shared import prompts
 from shared.answers.extract import final_answer

@@ -21,7 +21,8 @@ shorter.
 import re
 from collections.abc import Sequence
 
-from services.searcher.growth import Candidate, Growth, normalised
+from services.searcher.candidates import Candidate, normalised
+from services.searcher.growth import Growth
 from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.tree import Node, Remark

@@ -17,18 +17,15 @@ What becomes of a sampled line:
 | an answer that the grader cannot judge | dropped, counted in `ungraded_steps` |
 """
 
-import asyncio
-import math
-import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import groupby
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 
+from services.searcher.candidates import Candidate, Judge, Judgement, aggregated, normalised, together
 from services.searcher.lines import Sampled
 from services.searcher.policy import ContextFull, Policy, Step
 from shared.answers.extract import final_answer
@@ -44,61 +41,6 @@ T = TypeVar("T")
 RemarkKind = Literal["reflection", "critique", "feedback", "backtrack"]
 Save = Callable[[int, dict[str, Any]], Awaitable[None]]
 """Saves one round: its number, and a JSON body that `Growth.restore` reads."""
-
-
-class Rule(StrEnum):
-    """How a reward's judgement prunes a round (method: section 1)."""
-
-    SCORED = "scored"
-    """Keep the highest scores."""
-    JUDGED = "judged"
-    """Keep steps that were not called incorrect."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a reward says of one step."""
-
-    score: float | None
-    verdict: Verdict
-    reason: str | None = None
-
-
-@dataclass
-class Candidate:
-    """A proposed step on its way to becoming a node."""
-
-    parent: int
-    text: str
-    token_ids: tuple[int, ...] = ()
-    tokens: int = 0
-    multiplicity: int = 1
-    ended: Literal["no_answer"] | None = None
-    final: bool = False
-    answer: str | None = None
-    verified: bool | None = None
-    judgement: Judgement = Judgement(None, Verdict.UNKNOWN)
-    kept: bool = True
-    visits: int = 0
-    value: float | None = None
-    spills: bool = False
-    """Its last token begins the next line, too (`Sampled.spills`)."""
-
-    @property
-    def open(self) -> bool:
-        """Whether it could be expanded."""
-        return not self.final and self.ended is None
-
-
-class Judge(Protocol):
-    """A kind of reward (one file each in `rewards/`)."""
-
-    rule: Rule
-    spent: Counter[str]
-    """`reward_tokens` and `format_errors` so far."""
-
-    async def judge(self, growth: "Growth", candidates: Sequence[Candidate]) -> list[Judgement]:
-        """One judgement a candidate, in order: all candidates of a round in one call, already checked for final answers."""
 
 
 @dataclass
@@ -358,27 +300,3 @@ def _unsound(judgement: object) -> str | None:
     if score is not None and (not isinstance(score, float | int) or not 0 <= score <= 1):  # NaN is in no range
         return f"{score!r} is no score"
     return None if isinstance(judgement.verdict, Verdict) else f"{judgement.verdict!r} is no verdict"
-
-
-def aggregated(how: str, scores: Sequence[float]) -> float | None:
-    """The scores of a path's steps as one value: `last`, `min`, `product` or `mean`; None of none."""
-    if not scores:
-        return None
-    if how == "mean":
-        return math.fsum(scores) / len(scores)
-    return {"last": scores[-1], "min": min(scores), "product": math.prod(scores)}[how]
-
-
-def normalised(text: str) -> str:
-    """What makes two sibling steps equal: their words, apart from case, spacing and the kind of apostrophe."""
-    return re.sub(r"\s+", " ", text).strip().casefold().replace("’", "'")
-
-
-async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results of coroutines run at once, in order. The first failure cancels the others and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.searcher import measures
-from services.searcher.growth import Candidate, Growth, Judgement
+from services.searcher.candidates import Candidate, Judgement
+from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from shared.contracts.judged import JudgedSolution, JudgedStep, RewardReport

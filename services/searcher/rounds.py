@@ -12,7 +12,8 @@ order of its verdicts. Ties go to the step that was sampled more often (`multipl
 
 from collections.abc import Callable, Sequence
 
-from services.searcher.growth import Candidate, Growth, Rule
+from services.searcher.candidates import Candidate, Rule
+from services.searcher.growth import Growth
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import Node, Verdict
 

@@ -9,7 +9,7 @@ an `ask` of its own, in which `reward` means `reward.0`, `reward.1` ... Adding a
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from services.searcher.growth import Judge
+from services.searcher.candidates import Judge
 from shared.contracts.recipe import RewardPart
 from shared.engines.client import Endpoint
 

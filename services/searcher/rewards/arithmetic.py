@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 
+from services.searcher.candidates import Candidate, Judgement, Rule, normalised
 from services.searcher.equalities import equalities, numbers
-from services.searcher.growth import Candidate, Growth, Judgement, Rule, normalised
+from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared.answers.canonical import number_in
 from shared.contracts.recipe import RewardPart

@@ -15,7 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule, together
+from services.searcher.candidates import Candidate, Judgement, Rule, together
+from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared import prompts
 from shared.contracts.base import Message

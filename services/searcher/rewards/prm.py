@@ -16,7 +16,8 @@ Anything else (another number of scores than of steps, NaN, an answer that is no
 from collections import Counter
 from collections.abc import Sequence
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule
+from services.searcher.candidates import Candidate, Judgement, Rule
+from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared.contracts.recipe import RewardPart
 from shared.contracts.tree import Verdict

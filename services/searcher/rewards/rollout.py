@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule, together
+from services.searcher.candidates import Candidate, Judgement, Rule, together
+from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull
 from services.searcher.rewards import Ask
 from shared.answers.extract import final_answer

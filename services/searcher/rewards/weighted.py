@@ -14,7 +14,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from services.searcher.growth import Candidate, Growth, Judge, Judgement, Rule, together
+from services.searcher.candidates import Candidate, Judge, Judgement, Rule, together
+from services.searcher.growth import Growth
 from services.searcher.rewards import Ask, reward
 from shared.contracts.recipe import Reward, RewardPart
 from shared.contracts.tree import Verdict

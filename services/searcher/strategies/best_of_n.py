@@ -20,7 +20,8 @@ have merged, they are those of the first.) All chains are one request, so there 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.searcher.growth import Candidate, Growth, normalised, together
+from services.searcher.candidates import Candidate, normalised, together
+from services.searcher.growth import Growth
 from services.searcher.lines import Sampled
 from services.searcher.policy import ContextFull
 from shared.contracts.recipe import SearchStage

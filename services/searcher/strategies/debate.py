@@ -29,7 +29,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.searcher import dialogue
-from services.searcher.growth import Candidate, Growth
+from services.searcher.candidates import Candidate
+from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull, told_apart
 from shared import prompts
 from shared.contracts.base import Message

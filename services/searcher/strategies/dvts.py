@@ -15,7 +15,8 @@ ends where none of its steps may go on, though its node is asked up to `retries`
 
 from collections.abc import Sequence
 
-from services.searcher.growth import Candidate, Growth
+from services.searcher.candidates import Candidate
+from services.searcher.growth import Growth
 from services.searcher.rounds import enough, expand, may_go_on, prune
 from shared.contracts.recipe import SearchStage
 

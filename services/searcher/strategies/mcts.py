@@ -31,7 +31,8 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-from services.searcher.growth import Candidate, Growth
+from services.searcher.candidates import Candidate
+from services.searcher.growth import Growth
 from services.searcher.rounds import enough, expand, may_go_on, prune
 from shared.contracts.recipe import SearchStage
 from shared.contracts.tree import Node

@@ -22,7 +22,8 @@ nobody chose would pass for the policy's own. `terminate` changes nothing and sa
 """
 
 from services.searcher import dialogue
-from services.searcher.growth import Candidate, Growth
+from services.searcher.candidates import Candidate
+from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull
 from services.searcher.rounds import enough
 from shared import prompts

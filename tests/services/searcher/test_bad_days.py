@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.searcher.growth import Judgement
+from services.searcher.candidates import Judgement
 from services.searcher.policy import ContextFull, TokenPolicy, policy_of, told_apart
 from services.searcher.tasks import search
 from shared import prompts

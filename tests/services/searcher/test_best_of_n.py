@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.searcher.growth import normalised
+from services.searcher.candidates import normalised
 from shared.answers.extract import final_answer
 from shared.contracts.problem import Problem
 from shared.contracts.tree import Verdict

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from services.searcher.growth import Candidate, Growth, Rule
+from services.searcher.candidates import Candidate, Rule
+from services.searcher.growth import Growth
 from services.searcher.rewards import reward
 from services.searcher.rewards.critic import FORM, Unreadable, read
 from shared.contracts.recipe import Reward

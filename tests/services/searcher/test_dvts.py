@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.searcher.growth import Candidate, Growth, Judgement
+from services.searcher.candidates import Candidate, Judgement
+from services.searcher.growth import Growth
 from services.searcher.strategies.dvts import dealt
 from shared.contracts.tree import Verdict
 from tests.services.searcher.fakes import ANSWER, EOS, SLIP2, STEP1, scripted, stage_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.searcher.growth import Judgement, Rule
+from services.searcher.candidates import Judgement, Rule
 from services.searcher.strategies.mcts import preferred
 from shared.contracts.problem import Problem
 from shared.contracts.tree import Node, Verdict

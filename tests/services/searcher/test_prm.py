@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.searcher.growth import Candidate, Growth, Rule
+from services.searcher.candidates import Candidate, Rule
+from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from services.searcher.strategies import beam

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule
+from services.searcher.candidates import Candidate, Judgement, Rule
+from services.searcher.growth import Growth
 from services.searcher.rounds import missing, prune
 from shared.contracts.tree import Node, Verdict
 from tests.services.searcher.fakes import stage_of

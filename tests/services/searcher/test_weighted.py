@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.searcher.growth import Candidate, Growth, Judgement, Rule
+from services.searcher.candidates import Candidate, Judgement, Rule
+from services.searcher.growth import Growth
 from services.searcher.rewards import reward
 from services.searcher.rewards.weighted import WeightedJudge, weighted_mean
 from shared.contracts.recipe import Reward, RewardPart
