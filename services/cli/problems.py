@@ -22,7 +22,9 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The set's nam
 @app.command()
 def add(
     name: NameArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Rows of GSM8K, MATH or AIME as published, or our own.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help="Rows of GSM8K, MATH, AIME, PRM800K or MR-GSM8K as published, or our own.")
+    ],
 ) -> None:
     """Add a problem set: all of a file, or nothing if a line is bad."""
     if not file.is_file():
