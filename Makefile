@@ -22,7 +22,7 @@ demo: setup ## Run the whole method in small: trees, long thoughts, two training
 test: setup ## Run all tests, the real vLLM and the whole stack included
 	$(BIN)/python -m pytest $(ARGS)
 
-bench-search: setup ## Measure the search against the engine's own limit and against lock-step (an hour and a half on 2 idle cores)
+bench-search: setup ## Measure the search against the engine's own limit and against lock-step (long; needs an idle machine)
 	$(BIN)/python -m benchmarks.search $(ARGS)
 
 bench-switch: setup ## Measure how an engine changes to another checkpoint: started anew, and reloaded (two minutes)
