@@ -20,7 +20,7 @@ from shared.ledger.records import iterate_records
 from shared.ledger.tables import items, usage
 
 STAGE = "trees"
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
 
 
 @dataclass

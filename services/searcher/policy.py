@@ -82,7 +82,9 @@ class TokenPolicy:
         self.spent: Counter[str] = Counter()
 
     async def steps(self, path: Sequence[Step], n: int, sampling: Sampling, skipped: Sequence[int] = ()) -> list[Sampled]:
-        done = await self._complete([*self._prefix(path), *skipped], n, sampling, stop=(STEP_END,))
+        # models write blank lines between steps: a newline as the first token is part of the step, not its end. (Nor can the text
+        # end there, unless after a blank line: a node that goes on has not stated its answer.)
+        done = await self._complete([*self._prefix(path), *skipped], n, sampling, (STEP_END,), min_tokens=0 if skipped else 1)
         _raise_if_no_room(done, sampling)
         sampled = []
         for choice in done.choices:
@@ -126,10 +128,18 @@ class TokenPolicy:
         return [*self._prompt_ids, *(token for step in path for token in step.token_ids)]
 
     async def _complete(
-        self, prompt: Sequence[int], n: int, sampling: Sampling, stop: Sequence[str], form: Form | None = None
+        self,
+        prompt: Sequence[int],
+        n: int,
+        sampling: Sampling,
+        stop: Sequence[str],
+        form: Form | None = None,
+        min_tokens: int = 0,
     ) -> Completion:
         try:
-            done = await self._endpoint.complete(prompt, n=n, sampling=sampling, stop=stop, include_stop=True, form=form)
+            done = await self._endpoint.complete(
+                prompt, n=n, sampling=sampling, stop=stop, include_stop=True, min_tokens=min_tokens, form=form
+            )
         except RequestRefused as refused:
             raise told_apart(refused) from refused
         return _metered(done, self.spent)

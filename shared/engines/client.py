@@ -145,15 +145,21 @@ class Endpoint:
         sampling: Sampling,
         stop: Sequence[str] = (),
         include_stop: bool = False,
+        min_tokens: int = 0,
         form: Form | None = None,
     ) -> Completion:
-        """Continues a text or a sequence of token ids (no template, no special tokens added to ids). Text is as sampled."""
+        """Continues a text or a sequence of token ids (no template, no special tokens added to ids). Text is as sampled.
+
+        `min_tokens`: before so many, no stop string counts and no end comes. vLLM's alone.
+        """
         body: dict[str, Any] = {
             "prompt": prompt if isinstance(prompt, str) else list(prompt),
             **self._sampled(sampling, stop, form),
         }
         if include_stop:
             body["include_stop_str_in_output"] = True  # of vLLM and SGLang; others refuse it in words
+        if min_tokens:
+            body["min_tokens"] = min_tokens
         return await self._sample("/completions", body, n, _completion_choice)
 
     async def chat(

@@ -37,28 +37,31 @@ class FakeEndpoint:
         sampling: Sampling,
         stop: Sequence[str] = (),
         include_stop: bool = False,
+        min_tokens: int = 0,
         form: Form | None = None,
     ) -> Completion:
         assert include_stop, "the step's newline belongs to the step"
         text = "".join(map(chr, prompt))
-        return self._answer(text.split("|", 1)[1], n, sampling, stop, len(prompt), prompt=list(prompt))
+        return self._answer(text.split("|", 1)[1], n, sampling, stop, len(prompt), min_tokens, prompt=list(prompt))
 
     async def chat(
         self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), form: Form | None = None
     ) -> Completion:
         so_far = "".join(f"{message.content}\n" for message in messages if message.role == "assistant")
         length = sum(len(message.content) for message in messages)
-        return self._answer(so_far, n, sampling, stop, length, messages=list(messages))
+        return self._answer(so_far, n, sampling, stop, length, 0, messages=list(messages))
 
-    def _answer(self, so_far: str, n: int, sampling: Sampling, stop: Sequence[str], length: int, **request: object) -> Completion:
+    def _answer(
+        self, so_far: str, n: int, sampling: Sampling, stop: Sequence[str], length: int, least: int, **request: object
+    ) -> Completion:
         number = self._asked[so_far, bool(stop)]
         self._asked[so_far, bool(stop)] += 1
         self.requests.append({"so_far": so_far, "n": n, "stop": tuple(stop), "max_tokens": sampling.max_tokens, **request})
-        choices = [self._choice(self._script(so_far, number, draw), bool(stop), sampling.max_tokens) for draw in range(n)]
+        choices = [self._choice(self._script(so_far, number, draw), bool(stop), sampling.max_tokens, least) for draw in range(n)]
         return Completion(tuple(choices), length, sum(len(choice.token_ids or choice.text) for choice in choices))
 
-    def _choice(self, text: str, one_line: bool, limit: int) -> Choice:
-        end = text.find("\n") + 1 if one_line and "\n" in text else len(text)
+    def _choice(self, text: str, one_line: bool, limit: int, least: int = 0) -> Choice:
+        end = text.find("\n", least) + 1 if one_line and "\n" in text[least:] else len(text)
         text, reason = text[:end], "stop"
         if len(text) > limit or not text.endswith(("\n", EOS)):
             text, reason = text[:limit].rstrip(EOS), "length"

@@ -133,8 +133,8 @@ class Merging(FakeEndpoint):
         self.chains += [choice.token_ids for choice in done.choices]
         return done
 
-    def _choice(self, text, one_line, limit):
-        plain = super()._choice(text, one_line, limit)
+    def _choice(self, text, one_line, limit, least=0):
+        plain = super()._choice(text, one_line, limit, least)
         written, ids = "".join(map(chr, plain.token_ids)), []
         while written:
             word = max((word for word in self.WORDS if written.startswith(word)), key=len, default=written[0])

@@ -66,6 +66,13 @@ async def test_lines_that_become_no_node_are_counted(problem, lines, counted, te
     assert [node.text for node in tree.nodes[1:]] == texts
 
 
+async def test_a_newline_before_a_step_belongs_to_it(problem):
+    tree, _, endpoint = await grown(problem, scripted({"": ["\n" + STEP1], "\n" + STEP1: [ANSWER]}))
+    node = by_text(tree, STEP1)
+    assert "".join(map(chr, node.token_ids)) == "\n" + STEP1 and node.multiplicity == 4
+    assert len(endpoint.requests) == 2 and tree.cost.blank_steps == 0
+
+
 async def test_a_blank_line_is_skipped_once_and_stays_in_the_ids(problem):
     tree, _, endpoint = await grown(
         problem, scripted({"": ["\n", STEP1], "\n": [STEP2], "\n" + STEP2: ["\n"], "\n" + STEP2 + "\n": ["\n"]})

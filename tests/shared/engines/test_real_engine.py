@@ -43,7 +43,8 @@ async def test_token_ids_in_and_out(smollm_endpoint: Endpoint):
     for choice in by_ids.choices:
         if choice.finish_reason == "length":
             assert len(choice.token_ids) == 8
-            assert await smollm_endpoint.tokenize(choice.text) == list(choice.token_ids) or "\ufffd" in choice.text
+            # not the other way round: a model may sample ids that the tokenizer would join
+            assert await smollm_endpoint.detokenize(choice.token_ids) == choice.text
 
 
 async def test_a_step_ends_with_its_newline(smollm_endpoint: Endpoint):
