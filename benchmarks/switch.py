@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines import quickstart
 from shared.engines.checkpoints import difference
 from shared.engines.local import LocalServer, Plan

@@ -11,7 +11,7 @@ from celery import Celery
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.settings import settings
 
 TASK = "longthought.work"

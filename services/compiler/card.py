@@ -7,8 +7,9 @@ import yaml
 
 from services.compiler.statistics import TOKEN_UNIT
 from shared import prompts
-from shared.contracts.recipe import CompileStage, Recipe
+from shared.contracts.recipe import Recipe
 from shared.contracts.report import DatasetReport
+from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought
 
 ABOUT = {

@@ -10,7 +10,7 @@ from services.compiler.pairs import tree_pairs
 from services.compiler.refine import Refined
 from services.compiler.traverse import Manner, PassedOver, Piece, correct_leaves, draft_text, shortcut, walk
 from shared.contracts.base import Origin
-from shared.contracts.recipe import CompileStage
+from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought, PreferencePair, Role, Shortcut, Span, Split
 from shared.contracts.tree import ReasoningTree
 

@@ -10,7 +10,7 @@ from services.compiler.template import template
 from services.compiler.traverse import Piece, draft_text
 from shared.contracts.base import Message
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import Refiner
+from shared.contracts.stages import Refiner
 from shared.contracts.thought import Span
 from shared.engines.client import Choice, Endpoint, RequestRefused
 from shared.prompts import render, version

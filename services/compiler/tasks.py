@@ -15,8 +15,8 @@ from services.compiler.statistics import Statistics
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
 from shared.artifacts import upload_folder
-from shared.contracts.recipe import CompileStage
 from shared.contracts.report import DatasetReport
+from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought, PreferencePair, Role, Walked
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
 from shared.ledger.ringing import Candidate, candidates, change_pool_set, in_flight, mark_rung, pool_set, unring, waiting_sets
 from shared.ledger.runs import live_runs

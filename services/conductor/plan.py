@@ -4,17 +4,9 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from shared.contracts.recipe import (
-    PREFLIGHT,
-    CompileStage,
-    EvalRewardStage,
-    EvaluateStage,
-    ModelSpec,
-    Recipe,
-    SearchStage,
-    Service,
-    TrainStage,
-)
+from shared.contracts.models import ModelSpec
+from shared.contracts.recipe import PREFLIGHT, Recipe
+from shared.contracts.stages import CompileStage, EvalRewardStage, EvaluateStage, SearchStage, Service, TrainStage
 from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem

@@ -8,7 +8,7 @@ from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import DistillStage
+from shared.contracts.stages import DistillStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Completion, Endpoint
 

@@ -6,7 +6,7 @@ from services.distiller.sample import PROMPT, sample
 from services.distiller.solutions import Unusable, chat_of, worked_solution
 from shared import prompts
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import DistillStage, ImportStage
+from shared.contracts.stages import DistillStage, ImportStage
 from shared.contracts.thought import Example, Response
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work

@@ -8,8 +8,9 @@ from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
 from shared.contracts.base import Origin, Record
-from shared.contracts.recipe import EvaluateStage, ProblemSource
+from shared.contracts.models import ProblemSource
 from shared.contracts.report import Conditions, ModelScore, RunReport
+from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 
 

@@ -6,7 +6,7 @@ from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import EvaluateStage
+from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Endpoint
 from shared.prompts import render

@@ -7,7 +7,7 @@ from typing import Any
 from services.evaluator.report import NothingGraded, Served, build_report, problems_asked, publish
 from services.evaluator.sampling import PROMPT, sample_problem
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import EvaluateStage
+from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
 from shared.ledger.tables import RunState
 from shared.ledger.views import run_counts

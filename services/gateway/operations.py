@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.exc import DBAPIError
 
 from services.gateway.dependencies import LedgerOf
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
 from shared.ledger.locks import CONDUCTOR, lock_holder
 from shared.ledger.problems import list_sets

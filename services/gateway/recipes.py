@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.gateway.errors import InvalidRecipe
-from shared.contracts.recipe import Recipe, Stage
+from shared.contracts.recipe import Recipe
+from shared.contracts.stages import Stage
 
 _KINDS: dict[str, type[BaseModel]] = {
     model.model_fields["kind"].default: model

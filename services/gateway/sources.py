@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.gateway.recipes import refusal
-from shared.contracts.recipe import ProblemSource, Recipe
+from shared.contracts.models import ProblemSource
+from shared.contracts.recipe import Recipe
 from shared.ledger.database import Ledger
 from shared.ledger.problems import SetExists, SetLost, get_set, list_sets, store_set
 from shared.problems.generate import generate

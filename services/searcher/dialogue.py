@@ -22,6 +22,7 @@ import re
 from collections.abc import Sequence
 
 from services.searcher.candidates import Candidate, normalised
+from services.searcher.forms import SHOWN, Unreadable
 from services.searcher.growth import Growth
 from shared import prompts
 from shared.contracts.base import Message
@@ -30,14 +31,8 @@ from shared.engines.client import Form
 
 TRIES = 3
 """How often a model is asked for an answer that can be read, the first time included."""
-SHOWN = 500
-"""Characters of an unreadable answer that an error shows."""
 PROMPTS = ("dialogue_next", "dialogue_told")
 Event = Node | Remark
-
-
-class Unreadable(ValueError):
-    """A model's answer that is not of the form it was asked for, however often it was asked; holds its words."""
 
 
 def events(growth: Growth) -> list[Event]:

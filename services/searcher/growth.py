@@ -32,7 +32,7 @@ from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, ReasoningTree, Remark, SearchCost, Verdict
 from shared.engines.client import Endpoint
 

@@ -17,8 +17,10 @@ from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from shared.contracts.judged import JudgedSolution, JudgedStep, RewardReport
+from shared.contracts.models import ProblemSource
 from shared.contracts.problem import LabelledStep, Problem, Proposal, StepLabel
-from shared.contracts.recipe import EvalRewardStage, ProblemSource, Reward, SearchStage
+from shared.contracts.rewards import Reward
+from shared.contracts.stages import EvalRewardStage, SearchStage
 from shared.contracts.tree import Node, Verdict
 from shared.engines.client import Endpoint, EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result

@@ -16,8 +16,8 @@ from typing import Literal, Protocol
 from services.searcher.lines import STEP_END, Sampled, cut_by_ids, cut_by_length, line_breaks
 from shared import prompts
 from shared.contracts.base import Message
+from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import Sampling
 from shared.engines.client import Choice, Completion, Endpoint, EngineError, Form, RequestRefused
 
 _CONTEXT_FULL = re.compile(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from services.searcher.candidates import Candidate, Rule
 from services.searcher.growth import Growth
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, Verdict
 
 

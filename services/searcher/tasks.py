@@ -11,7 +11,7 @@ from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from services.searcher.strategies import prompts_of, strategy
 from shared import prompts
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work

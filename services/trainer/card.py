@@ -1,7 +1,8 @@
 """The model card that goes with a checkpoint: what it is, where it came from, and how to load it."""
 
-from shared.contracts.recipe import Recipe, TrainStage
+from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint
+from shared.contracts.stages import TrainStage
 
 CARD = """---
 library_name: transformers

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.trainer.job import Sample
-from shared.contracts.recipe import TrainStage
+from shared.contracts.stages import TrainStage
 from shared.contracts.thought import Example, LongThought, Response, Shortcut, Trainable
 from shared.prompts import render
 from shared.work.context import Work

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from shared.contracts.base import Frozen
-from shared.contracts.recipe import TrainStage
+from shared.contracts.stages import TrainStage
 
 STOPPED = 75
 """Exit code of a training that was told to stop, saved a checkpoint and can be resumed (EX_TEMPFAIL of sysexits.h)."""

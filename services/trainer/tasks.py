@@ -15,8 +15,8 @@ from services.trainer.device import with_device
 from services.trainer.gather import gather
 from services.trainer.job import Done, Event, Job, Sample, Saved, Started, Step, fingerprint, write_samples
 from shared.artifacts import upload_folder
-from shared.contracts.recipe import TrainStage
 from shared.contracts.report import Checkpoint
+from shared.contracts.stages import TrainStage
 from shared.engines.models import resolve_model
 from shared.ledger.items import NewModel, NewRecord, Result
 from shared.prompts import version

@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import re
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +25,9 @@ TIMEOUT_SECONDS = 5.0
 MAX_REMEMBERED = 10_000
 BROKEN_POOLS = 3
 """Pools that may break under one comparison."""
+PATIENCE_SECONDS = 60.0
+"""So long the workers may bring no verdict at all while one is waited for: then they are replaced."""
+LOOK_SECONDS = 1.0
 _SPACED_DIGITS = re.compile(r"\d \d")
 _BASED = re.compile(r"(?P<digits>-?\w+)_(?:\d|\{\d+\})")
 """A numeral with its base, as 204_5: algebra would drop the base."""
@@ -56,12 +60,23 @@ async def verify(gold: str, answer: str) -> bool:
 
 
 async def _compared(pair: tuple[str, str]) -> bool:
-    """Algebra's verdict. Pebble gives up all comparisons when an idle worker dies (out of memory, say): they are made again."""
+    """Algebra's verdict.
+
+    When an idle worker dies (out of memory, say), pebble gives up all comparisons, or, if the dead one held the lock of their pipe,
+    none is taken up any more. Either way they are made again, by new workers.
+    """
     for _ in range(BROKEN_POOLS):
+        pool, future = _workers.submit(pair)
+        since, verdict = time.monotonic(), asyncio.wrap_future(future)
         try:
-            return await asyncio.wrap_future(_workers.submit(pair))
+            while not (await asyncio.wait({verdict}, timeout=LOOK_SECONDS))[0]:
+                if _workers.given_up(pool, since):
+                    raise BrokenProcessPool(f"the worker processes brought no verdict for {PATIENCE_SECONDS} s")
+            return verdict.result()
         except BrokenProcessPool as error:
             broken = error
+        finally:
+            verdict.cancel()
     raise broken
 
 
@@ -96,20 +111,35 @@ class _Workers:
         self._lock = threading.Lock()
         self._pool: ProcessPool | None = None
         self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._last = 0.0
 
-    def submit(self, pair: tuple[str, str]) -> "Future[bool]":
+    def submit(self, pair: tuple[str, str]) -> tuple[ProcessPool, "Future[bool]"]:
         with self._lock:
             if self._pool is None or not self._pool.active:
                 self._start()
             assert self._pool is not None
-            future: Future[bool] = self._pool.schedule(algebra.equal, args=pair, timeout=TIMEOUT_SECONDS)
-        return future
+            pool = self._pool
+            future: Future[bool] = pool.schedule(algebra.equal, args=pair, timeout=TIMEOUT_SECONDS)
+        future.add_done_callback(self._moved)
+        return pool, future
+
+    def given_up(self, pool: ProcessPool, since: float) -> bool:
+        """Whether `pool`, waited for `since` then, is replaced: now, if it brought no verdict for too long."""
+        with self._lock:
+            if pool is self._pool and time.monotonic() - max(since, self._last) > PATIENCE_SECONDS:
+                self._start()
+            return pool is not self._pool
+
+    def _moved(self, _: "Future[bool]") -> None:
+        self._last = time.monotonic()
 
     def _start(self) -> None:
         if self._pool is None:
             atexit.register(self.stop)
         else:
             self._pool.stop()
+            # its worker processes are ended by joining it; in a thread, because one that hangs takes its time
+            threading.Thread(target=self._pool.join, daemon=True).start()
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPool(max_workers=MAX_WORKERS, initializer=algebra.prepare, context=context)
 

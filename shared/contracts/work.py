@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from shared.contracts.base import Frozen, Record
-from shared.contracts.recipe import ModelSpec
+from shared.contracts.models import ModelSpec
 
 
 class ModelRef(Frozen):

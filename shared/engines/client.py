@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines.errors import (
     EndpointUnreachable,
     EngineDied,

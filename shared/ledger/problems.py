@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from shared.contracts.recipe import ProblemSource
+from shared.contracts.models import ProblemSource
 from shared.ledger.database import Ledger, now
 from shared.ledger.tables import LIVE, problem_sets, problems, runs
 

@@ -1,7 +1,7 @@
 """The first item of every model or endpoint: proves, on the pool that will use it, that it resolves and answers."""
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines.client import Endpoint, EngineError
 from shared.engines.prm.scorer import NoScore, Scorer
 from shared.ledger.items import NewRecord, Result

@@ -13,7 +13,7 @@ from typing import Any
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 import shared.work.preflight  # noqa: F401  (registers its handler)
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.queues import TASK, app
 from shared.settings import settings
 from shared.telemetry import start_telemetry

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from services.searcher.candidates import Judge
-from shared.contracts.recipe import RewardPart
+from shared.contracts.rewards import RewardPart
 from shared.engines.client import Endpoint
 
 Ask = Callable[[str], Awaitable[Endpoint]]

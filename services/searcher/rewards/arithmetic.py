@@ -22,7 +22,7 @@ from services.searcher.equalities import equalities, numbers
 from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared.answers.canonical import number_in
-from shared.contracts.recipe import RewardPart
+from shared.contracts.rewards import RewardPart
 from shared.contracts.tree import Verdict
 
 MIN_WORDS = 4

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from services.searcher.candidates import Candidate, Judgement, Rule
 from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
-from shared.contracts.recipe import RewardPart
+from shared.contracts.rewards import RewardPart
 from shared.contracts.tree import Verdict
 from shared.engines.client import Endpoint
 from shared.engines.prm.scorer import Path, Scorer

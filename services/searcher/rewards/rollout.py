@@ -18,7 +18,8 @@ from services.searcher.policy import ContextFull
 from services.searcher.rewards import Ask
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
-from shared.contracts.recipe import RewardPart, Sampling
+from shared.contracts.models import Sampling
+from shared.contracts.rewards import RewardPart
 from shared.contracts.tree import Verdict
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from services.searcher.candidates import Candidate, Judge, Judgement, Rule, together
 from services.searcher.growth import Growth
 from services.searcher.rewards import Ask, reward
-from shared.contracts.recipe import Reward, RewardPart
+from shared.contracts.rewards import Reward, RewardPart
 from shared.contracts.tree import Verdict
 from shared.engines.client import Endpoint
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from services.searcher.growth import Growth
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 
 Strategy = Callable[[Growth, SearchStage], Awaitable[None]]
 

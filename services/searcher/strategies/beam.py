@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from services.searcher.candidates import Candidate
 from services.searcher.growth import Growth
 from services.searcher.rounds import enough, expand, may_go_on, missing, prune, rank
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node
 
 

@@ -24,7 +24,7 @@ from services.searcher.candidates import Candidate, normalised, together
 from services.searcher.growth import Growth
 from services.searcher.lines import Sampled
 from services.searcher.policy import ContextFull
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Verdict
 
 

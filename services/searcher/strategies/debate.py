@@ -24,32 +24,31 @@ is shown what was wrong with it, and after `dialogue.TRIES` of these the item fa
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict
 
-from services.searcher import dialogue
+from services.searcher import dialogue, forms
 from services.searcher.candidates import Candidate
 from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull, told_apart
 from shared import prompts
-from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling, SearchStage
+from shared.contracts.models import Sampling
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, Remark, Verdict
-from shared.engines.client import Choice, Form, RequestRefused
+from shared.engines.client import RequestRefused
 
-PROMPTS = (*dialogue.PROMPTS, "debate_heard", "debate_critic", "debate_again")
+PROMPTS = (*dialogue.PROMPTS, "debate_heard", "debate_critic", forms.AGAIN)
 SAMPLING = Sampling(temperature=0.0, max_tokens=256)
 """The critic's: as of the reward of that kind. Its answer should not depend on luck."""
 Action = Literal["continue", "backtrack"]
 
 
-class Reply(BaseModel):
+class Reply(forms.Finding):
     """What the critic answers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    reason: str
     verdict: Literal["correct", "incorrect"]
     action: Action
     to: int | None = None
@@ -101,7 +100,7 @@ async def criticise(growth: Growth, node: Node) -> None:
 
 
 async def ask_critic(growth: Growth, node: Node) -> Reply:
-    """The critic's answer to a step. Raises dialogue.Unreadable, ContextFull, EngineError."""
+    """The critic's answer to a step. Raises forms.Unreadable, ContextFull, EngineError."""
     if growth.critic is None:
         raise ValueError("debate: nobody plays the role `critic`")
     verdicts, actions = possible(growth, node)
@@ -113,28 +112,20 @@ async def ask_critic(growth: Growth, node: Node) -> Reply:
         standing=standing(node),
         actions=actions,
     )
-    turns = [Message(role="user", content=question)]
-    words = wrong = ""
-    for _ in range(dialogue.TRIES):
-        try:
-            done = await growth.critic.chat(turns, sampling=SAMPLING, form=form(verdicts, actions, node.depth))
-        except RequestRefused as refused:
-            raise told_apart(refused) from refused
-        growth.count("reward_tokens", done.prompt_tokens + done.completion_tokens)
-        [choice] = done.choices
-        words = choice.text
-        try:
-            return read(choice, verdicts, actions, node.depth)
-        except dialogue.Unreadable as error:
-            growth.count("format_errors")
-            wrong = str(error)
-            spoken = [Message(role="assistant", content=words)] if words.strip() else []
-            again = Message(role="user", content=prompts.render("debate_again", wrong=wrong))
-            turns = [turns[0], *spoken, again] if spoken else turns
-    raise dialogue.Unreadable(
-        f"critic {growth.critic.uri}: asked {dialogue.TRIES} times about the step {node.text!r} (problem {growth.problem.id}), "
-        f"it gave no answer that can be read ({wrong}); it said at last: {words[: dialogue.SHOWN]!r}"
-    )
+    try:
+        return await forms.ask_form(
+            growth.critic,
+            question,
+            fields(verdicts, actions, node.depth),
+            Reply,
+            about=f"the step {node.text!r} (problem {growth.problem.id})",
+            sampling=SAMPLING,
+            tries=dialogue.TRIES,
+            count=growth.count,
+            check=lambda reply: impossible(reply, verdicts, actions, node.depth),
+        )
+    except RequestRefused as refused:
+        raise told_apart(refused) from refused
 
 
 def possible(growth: Growth, node: Node) -> tuple[list[str], list[Action]]:
@@ -145,37 +136,24 @@ def possible(growth: Growth, node: Node) -> tuple[list[str], list[Action]]:
     return verdicts, ["continue", "backtrack"] if dialogue.may_continue(growth, node) else ["backtrack"]
 
 
-def form(verdicts: Sequence[str], actions: Sequence[str], depth: int) -> Form:
-    """The JSON that is asked for. Its reason comes first, so that the rest follows from it."""
-    kinds = {
-        "reason": {"type": "string"},
+def fields(verdicts: Sequence[str], actions: Sequence[str], depth: int) -> dict[str, Any]:
+    """What is asked for after a step at `depth`, beside a reason."""
+    return {
         "verdict": {"type": "string", "enum": list(verdicts)},
         "action": {"type": "string", "enum": list(actions)},
         "to": {"type": "integer", "enum": list(range(depth))},
     }
-    return Form(schema={"type": "object", "properties": kinds, "required": list(kinds), "additionalProperties": False})
 
 
-def read(choice: Choice, verdicts: Sequence[str], actions: Sequence[str], depth: int) -> Reply:
-    """The critic's answer; white space and a Markdown fence around it do no harm. Raises dialogue.Unreadable."""
-    if choice.finish_reason == "length":
-        raise dialogue.Unreadable("it was cut by the token limit before it ended")
-    text = choice.text.strip()
-    if text.startswith("```"):
-        text = text.removeprefix("```").removeprefix("json").removesuffix("```").strip()
-    try:
-        reply = Reply.model_validate_json(text)
-    except ValidationError as error:
-        raise dialogue.Unreadable("; ".join(": ".join([*map(str, one["loc"]), one["msg"]]) for one in error.errors())) from None
-    if not reply.reason.strip():
-        raise dialogue.Unreadable("reason: it is empty")
+def impossible(reply: Reply, verdicts: Sequence[str], actions: Sequence[str], depth: int) -> str | None:
+    """What cannot be, in a reply about a step at `depth`, in words; None if all can."""
     if reply.verdict not in verdicts:
-        raise dialogue.Unreadable(f"verdict: it can only be {' or '.join(verdicts)} here")
+        return f"verdict: it can only be {' or '.join(verdicts)} here"
     if reply.action not in actions:
-        raise dialogue.Unreadable(f"action: it can only be {' or '.join(actions)} here")
+        return f"action: it can only be {' or '.join(actions)} here"
     if reply.action == "backtrack" and (reply.to is None or not 0 <= reply.to < depth):
-        raise dialogue.Unreadable(f"to: a step number from 0 to {depth - 1} (got {reply.to})")
-    return reply
+        return f"to: a step number from 0 to {depth - 1} (got {reply.to})"
+    return None
 
 
 def standing(node: Node) -> str:

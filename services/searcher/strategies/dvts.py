@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from services.searcher.candidates import Candidate
 from services.searcher.growth import Growth
 from services.searcher.rounds import enough, expand, may_go_on, prune
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 
 
 async def search(growth: Growth, stage: SearchStage) -> None:

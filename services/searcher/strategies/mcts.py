@@ -34,7 +34,7 @@ from typing import TypeVar
 from services.searcher.candidates import Candidate
 from services.searcher.growth import Growth
 from services.searcher.rounds import enough, expand, may_go_on, prune
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node
 
 Step = TypeVar("Step", Candidate, Node)

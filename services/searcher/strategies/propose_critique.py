@@ -27,7 +27,7 @@ from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull
 from services.searcher.rounds import enough
 from shared import prompts
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, Remark
 
 PROMPTS = (*dialogue.PROMPTS, "dialogue_act", "dialogue_reflect", "dialogue_back", "dialogue_again")

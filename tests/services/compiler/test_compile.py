@@ -5,7 +5,7 @@ from collections import Counter
 from services.compiler.compile import compile_trees, split_of
 from services.compiler.pairs import tree_pairs
 from services.compiler.traverse import correct_leaves
-from shared.contracts.recipe import CompileStage
+from shared.contracts.stages import CompileStage
 from shared.contracts.thought import Role
 from tests.services.compiler.growing import ORIGIN, PENS, build
 

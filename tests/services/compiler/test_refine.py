@@ -10,7 +10,7 @@ from services.compiler import phrases
 from services.compiler.refine import refine
 from services.compiler.template import template
 from services.compiler.traverse import Piece
-from shared.contracts.recipe import Refiner
+from shared.contracts.stages import Refiner
 from shared.contracts.thought import Role
 from shared.engines.client import Choice, RequestRefused
 from tests.services.compiler.fakes import ScriptedEndpoint

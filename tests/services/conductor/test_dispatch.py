@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from services.conductor import dispatch as conductor
 from services.conductor.reconcile import reconcile
-from shared.contracts.recipe import Service
+from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
 from shared.ledger.items import Result, claim, commit
 from shared.ledger.ringing import mark_rung

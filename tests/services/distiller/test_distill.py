@@ -10,7 +10,7 @@ from services.distiller.tasks import distill
 from shared.answers.verify import GradingError
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import DistillStage
+from shared.contracts.stages import DistillStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Completion, EndpointUnreachable
 from shared.work.registry import Hopeless

@@ -9,7 +9,7 @@ from services.distiller.tasks import import_examples
 from shared.answers.extract import final_answer
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import ImportStage
+from shared.contracts.stages import ImportStage
 from shared.contracts.thought import Example
 from shared.problems.formats import parse_row
 from shared.problems.generate import generate

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.contracts.recipe import ModelSpec, Recipe
+from shared.contracts.models import ModelSpec
+from shared.contracts.recipe import Recipe
 from shared.contracts.work import ModelRef, Payload, Slice
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem, claim, item_name

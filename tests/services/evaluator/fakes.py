@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.contracts.work import ModelRef
 from shared.engines.client import Choice, Completion
 from shared.ledger.records import UsageRow

@@ -12,8 +12,9 @@ from services.evaluator.report import NothingGraded, Served, build_report, probl
 from services.evaluator.sampling import tokens_of
 from services.evaluator.table import markdown
 from shared.contracts.base import Origin
-from shared.contracts.recipe import EvaluateStage, ProblemSource
+from shared.contracts.models import ProblemSource
 from shared.contracts.report import Conditions, ModelScore, RunReport
+from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice
 

@@ -9,7 +9,7 @@ from services.searcher.rewards import reward
 from services.searcher.strategies import strategy
 from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import ReasoningTree
 from shared.engines.client import Form
 from tests.services.searcher.fakes import EOS, DialogueEndpoint, Script, no_model

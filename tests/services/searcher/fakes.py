@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import SEARCH_PARAMETERS, Sampling, SearchStage
+from shared.contracts.models import Sampling
+from shared.contracts.stages import SEARCH_PARAMETERS, SearchStage
 from shared.engines.client import Choice, Completion, Endpoint, Form
 
 EOS = "\0"
@@ -19,6 +20,7 @@ class FakeEndpoint:
     def __init__(self, script: Script, local: bool = True) -> None:
         self.model, self.uri, self.engine, self.local = "fake", "fake://model", "fake 1.0", local
         self.takes_ids = local
+        self.guides = local
         self.requests: list[dict] = []
         self._script = script
         self._asked: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from services.searcher.rewards import reward
 from services.searcher.strategies import strategy
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import ReasoningTree
 from tests.services.searcher.fakes import EOS, FakeEndpoint, Script, no_model, stage_of
 

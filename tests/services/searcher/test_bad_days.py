@@ -11,8 +11,9 @@ from services.searcher.policy import ContextFull, TokenPolicy, policy_of, told_a
 from services.searcher.tasks import search
 from shared import prompts
 from shared.contracts.base import Message, Origin
+from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import Sampling, SearchStage
+from shared.contracts.stages import SearchStage
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.engines.client import Choice, Completion, RequestRefused
 from shared.ledger.items import Result

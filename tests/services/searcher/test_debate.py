@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.searcher.dialogue import Unreadable
-from services.searcher.strategies.debate import read
+from services.searcher.forms import Unreadable, read
+from services.searcher.strategies.debate import Reply, impossible
 from shared.contracts.problem import Problem
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.engines.client import Choice, RequestRefused
@@ -178,21 +178,26 @@ async def test_an_unreadable_answer_is_asked_for_again_then_fails_with_the_criti
 )
 def test_reading_the_critic(answer, wrong):
     if wrong is None:
-        assert read(Choice(answer, (), "stop"), ["correct", "incorrect"], BOTH, 2).reason == "r"
+        assert read_reply(answer, ["correct", "incorrect"], BOTH).reason == "r"
         return
     with pytest.raises(Unreadable) as error:
-        read(Choice(answer, (), "stop"), ["correct", "incorrect"], BOTH, 2)
+        read_reply(answer, ["correct", "incorrect"], BOTH)
     assert wrong in str(error.value)
 
 
+def read_reply(answer, verdicts, actions, reason="stop"):
+    """What the critic said of a step at depth 2."""
+    return read(Choice(answer, (), reason), Reply, lambda reply: impossible(reply, verdicts, actions, 2))
+
+
 def test_what_is_not_open_is_refused():
-    answer = Choice('{"reason": "r", "verdict": "correct", "action": "continue", "to": 0}', (), "stop")
+    answer = '{"reason": "r", "verdict": "correct", "action": "continue", "to": 0}'
     with pytest.raises(Unreadable, match="verdict: it can only be incorrect here"):
-        read(answer, ["incorrect"], BOTH, 2)
+        read_reply(answer, ["incorrect"], BOTH)
     with pytest.raises(Unreadable, match="action: it can only be backtrack here"):
-        read(answer, ["correct"], ["backtrack"], 2)
+        read_reply(answer, ["correct"], ["backtrack"])
     with pytest.raises(Unreadable, match="cut by the token limit"):
-        read(Choice(answer.text, (), "length"), ["correct"], BOTH, 2)
+        read_reply(answer, ["correct"], BOTH, "length")
 
 
 @pytest.mark.parametrize("who", ["policy", "critic"])

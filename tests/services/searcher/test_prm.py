@@ -7,7 +7,7 @@ from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from services.searcher.strategies import beam
-from shared.contracts.recipe import Reward
+from shared.contracts.rewards import Reward
 from shared.contracts.tree import Node, Verdict
 from shared.engines.prm.scorer import NoScore
 from tests.services.searcher.fakes import PENS, FakeEndpoint, scripted, stage_of

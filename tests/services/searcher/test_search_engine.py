@@ -8,11 +8,13 @@ from services.searcher.rewards import reward
 from services.searcher.strategies import strategy
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from tests.services.searcher.fakes import no_model, stage_of
+from shared.engines.client import Endpoint
+from tests.services.searcher.fakes import stage_of
 
 STRATEGIES = {
     "beam": {"width": 3},
     "beam-rollout": {"width": 3, "reward": {"kind": "rollout", "rollouts": 2}},
+    "beam-critic": {"width": 3, "reward": {"kind": "critic", "model": "m"}},
     "dvts": {"strategy": "dvts", "width": 2, "subtrees": 2},
     "best_of_n": {"strategy": "best_of_n", "chains": 4},
     "mcts": {"strategy": "mcts", "width": 2, "simulations": 3, "formula": "puct"},
@@ -29,8 +31,11 @@ async def test_a_small_tree_grows_on_a_real_engine(smollm_endpoint, fields):
     async def save(seq, body):
         rounds.append(body)
 
+    async def critic(role: str) -> Endpoint:
+        return smollm_endpoint
+
     async def fresh() -> Growth:
-        return Growth(problem, stage, await policy_of(smollm_endpoint, problem), await reward(stage.reward, no_model), save)
+        return Growth(problem, stage, await policy_of(smollm_endpoint, problem), await reward(stage.reward, critic), save)
 
     growth = await fresh()
     await strategy(stage.strategy)(growth, stage)
@@ -53,6 +58,7 @@ async def test_a_small_tree_grows_on_a_real_engine(smollm_endpoint, fields):
         assert sampled % stage.width == 0 or cost.blank_steps  # every sample is somewhere
     assert cost.completion_tokens >= tree.tree_tokens
     assert cost.prompt_tokens > 0 and cost.requests >= 1
+    assert (cost.reward_tokens > 0) == (stage.reward.kind == "critic")
     assert tree.nodes[0].visits == (cost.rounds if stage.strategy == "mcts" else 0)
 
     again = await fresh()

@@ -8,8 +8,8 @@ import pytest
 
 from services.searcher.policy import ContextFull, TextPolicy, policy_of
 from shared.contracts.base import Message
+from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import Sampling
 from shared.engines.client import Choice, Completion, RequestRefused
 
 SAMPLING = Sampling(max_tokens=32)

@@ -10,7 +10,7 @@ from services.searcher.candidates import Candidate, Judgement, Rule
 from services.searcher.growth import Growth
 from services.searcher.rewards import reward
 from services.searcher.rewards.weighted import WeightedJudge, weighted_mean
-from shared.contracts.recipe import Reward, RewardPart
+from shared.contracts.rewards import Reward, RewardPart
 from shared.contracts.tree import Verdict
 from tests.services.searcher.fakes import no_model, stage_of
 

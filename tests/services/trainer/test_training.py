@@ -16,7 +16,8 @@ from services.trainer.data import DataError
 from services.trainer.job import STOPPED, Done, Event, Job, Sample, Started, Step, Stopped, parse_event, write_samples
 from services.trainer.stopping import Stopping
 from shared.contracts.base import Origin
-from shared.contracts.recipe import ModelSpec, Recipe
+from shared.contracts.models import ModelSpec
+from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint
 from shared.contracts.thought import Example
 from shared.contracts.work import ModelRef, Payload

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pebble import ProcessPool
 
 from shared.answers import verify as grading
 from shared.answers.verify import GradingError, decide, verify
@@ -69,13 +70,13 @@ async def test_a_comparison_that_hangs_is_an_error_and_the_next_one_is_not(monke
 async def test_a_worker_that_is_killed_is_an_error_and_the_next_comparison_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await verify("x+3", "3+x")
     monkeypatch.setattr(grading, "TIMEOUT_SECONDS", 60.0)
-    submitted: list[Future[bool]] = []
+    submitted: list[tuple[ProcessPool, Future[bool]]] = []
     submit = grading._workers.submit
     monkeypatch.setattr(grading._workers, "submit", lambda pair: submitted.append(submit(pair)) or submitted[0])
     comparing = asyncio.create_task(verify("4", ENDLESS))
-    while not (submitted and submitted[0].running()):
+    while not (submitted and submitted[0][1].running()):
         await asyncio.sleep(0.01)
-    workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = worker_processes()
     before = [sum(worker.cpu_times()[:2]) for worker in workers]
     await asyncio.sleep(1.0)
     busy = [sum(worker.cpu_times()[:2]) - seconds for worker, seconds in zip(workers, before, strict=True)]
@@ -84,6 +85,32 @@ async def test_a_worker_that_is_killed_is_an_error_and_the_next_comparison_is_no
         await comparing
     monkeypatch.undo()
     assert await verify("x+4", "4+x")
+
+
+def worker_processes() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("fate", ["kill", "suspend"])
+async def test_idle_workers_that_are_lost_are_replaced(fate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, so that one of them has the lock of the pipe. Suspended ones: nobody takes up a comparison, none dies."""
+    assert await verify(f"x+5+{fate}", f"5+x+{fate}")
+    monkeypatch.setattr(grading, "PATIENCE_SECONDS", 10.0)
+    workers = worker_processes()
+    for worker in workers:
+        getattr(worker, fate)()
+    assert await verify(f"x+6+{fate}", f"6+x+{fate}")
+    async with asyncio.timeout(60):
+        while any(map(alive, workers)):
+            await asyncio.sleep(0.1)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Asks without waiting for it: that is its parent's business, which would miss its end."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_threads_may_verify_too() -> None:

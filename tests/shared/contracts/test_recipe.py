@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.contracts.recipe import Recipe, SearchStage
+from shared.contracts.recipe import Recipe
+from shared.contracts.stages import SearchStage
 
 GOOD: dict[str, Any] = {
     "name": "tiny",

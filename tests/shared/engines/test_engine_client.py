@@ -10,7 +10,7 @@ from email.utils import format_datetime
 import pytest
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines.client import (
     Choice,
     Endpoint,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines.client import EngineDied, EngineFailed
 from shared.engines.local import LocalServer, Plan, command_of, free_port, vllm_command
 from shared.engines.supervise import descendants

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import ModelSpec, Sampling
+from shared.contracts.models import ModelSpec, Sampling
 from shared.contracts.work import ModelRef, engine_set
 from shared.engines import quickstart
 from shared.engines.client import Endpoint, EngineDied, RequestRefused

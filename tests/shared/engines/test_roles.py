@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.recipe import ModelSpec, Sampling
+from shared.contracts.models import ModelSpec, Sampling
 from shared.contracts.work import ModelRef, engine_set
 from shared.engines.client import EngineDied, EngineError, EngineFailed, ModelMissing
 from shared.engines.local import Plan

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.contracts.base import Message
-from shared.contracts.recipe import Sampling
+from shared.contracts.models import Sampling
 from shared.engines import quickstart
 from shared.engines.client import EngineError, Form, RequestRefused
 from shared.engines.local import LocalServer, Plan

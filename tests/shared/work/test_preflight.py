@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.contracts.recipe import ModelSpec
+from shared.contracts.models import ModelSpec
 from shared.contracts.work import ModelRef
 from shared.work.preflight import answers
 from shared.work.registry import Hopeless

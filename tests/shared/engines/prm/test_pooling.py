@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.contracts.recipe import ModelSpec
+from shared.contracts.models import ModelSpec
 from shared.contracts.work import ModelRef
 from shared.engines.client import Endpoint, EngineError, RequestRefused
 from shared.engines.errors import ModelMissing
