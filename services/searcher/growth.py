@@ -7,7 +7,7 @@ What becomes of a sampled line:
 
 | sampled | becomes |
 |---|---|
-| a line that ends with a newline | a step |
+| a line that ends with a newline | a step; a newline before it belongs to it |
 | a line that states a final answer | a final step, verified against the problem's answer; never expanded |
 | the end of the model's text without an answer | a dead end: not final (it states nothing), `ended="no_answer"`, never expanded |
 | cut by the token limit | dropped, counted in `truncated_steps` |
