@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
 
@@ -49,6 +49,7 @@ class Runtime:
         self._ledger = Ledger(settings.database_url)
         self._engines = Engines(self._ledger, self.name)
         self._held: dict[tuple[str, int], asyncio.Task[Result]] = {}
+        self._working: set[Future[None]] = set()
         self._stopping = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="ledger"))
@@ -64,7 +65,12 @@ class Runtime:
 
     def work(self, item_id: str) -> None:
         """Works one item to its end; blocks the calling (Celery) thread, while the item itself is a coroutine beside all others."""
-        asyncio.run_coroutine_threadsafe(self._work(item_id), self._loop).result()
+        working = asyncio.run_coroutine_threadsafe(self._work(item_id), self._loop)
+        self._working.add(working)
+        try:
+            working.result()
+        finally:
+            self._working.discard(working)
 
     def stop(self) -> None:
         """Cancels what is in hand and gives its leases back: no attempt is lost, nor is any work that was saved."""
@@ -72,7 +78,8 @@ class Runtime:
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._held.values()])
 
     def close(self) -> None:
-        """After `stop`, once no item is in hand: stops the engines."""
+        """After `stop`: waits until every item in hand is given back, then stops the engines and the loop."""
+        wait(list(self._working), timeout=60)  # the loop gone, whoever works one would wait for ever
         asyncio.run_coroutine_threadsafe(self._engines.close(), self._loop).result(timeout=60)
         self._loop.call_soon_threadsafe(self._loop.stop)
 

@@ -53,6 +53,7 @@ class Bench:
         self.body: Body = self.never
         self.began = threading.Event()
         self._threads = ThreadPoolExecutor(40)
+        self._closed = False
 
     async def never(self, work: Work) -> Result:
         self.began.set()
@@ -62,6 +63,13 @@ class Bench:
     def start(self, key: str = "0") -> Future[None]:
         """Rings the bell for an item, as a Celery thread does."""
         return self._threads.submit(self.runtime.work, f"{self.run}/work/{key}")
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.runtime.stop()
+            self.runtime.close()
+            self._threads.shutdown()
 
     def item(self, key: str = "0") -> Any:
         with self.ledger.read() as connection:
@@ -73,8 +81,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     made = Bench(tmp_path)
     monkeypatch.setitem(registry._handlers, "search", lambda work: made.body(work))
     yield made
-    made.runtime.stop()
-    made.runtime.close()
+    made.close()
 
 
 async def succeeds(work: Work) -> Result:
@@ -87,6 +94,16 @@ def test_a_result_is_committed_and_a_second_ring_is_no_matter(bench: Bench) -> N
     bench.start().result(20)
     assert (bench.item().state, bench.item().fence) == ("done", 1)
     assert record_keys(bench.ledger, bench.run, "work", "tree") == ["0"]
+
+
+def test_closing_waits_until_what_was_in_hand_is_given_back(bench: Bench) -> None:
+    """A caller of `work` on a loop that is gone would wait for ever."""
+    callers = [bench.start(str(n)) for n in range(40)]
+    assert bench.began.wait(20)
+    bench.close()
+    for caller in callers:
+        caller.result(0)
+    assert {bench.item(str(n)).state for n in range(40)} == {"queued"}
 
 
 def test_many_items_advance_together_in_one_loop(bench: Bench) -> None:
