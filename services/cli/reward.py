@@ -1,16 +1,13 @@
 """`longthought eval-reward`: a reward measured on labelled steps, without a recipe to write."""
 
-import uuid
 from typing import Annotated, Any
 
 import typer
 
 from services.cli.connect import gateway, stop
 from services.cli.results import picture
-from services.cli.runs import attend, finish, leave, place_and_message
+from services.cli.runs import attend, begun, finish, post
 from services.cli.terminal import DONE, REFUSED, out, say
-from services.cli.watch import wait_for_preflight
-from shared.client import ApiError, Client
 
 STAGE = "reward"
 
@@ -44,12 +41,10 @@ def eval_reward(
     )
     with gateway() as client:
         run_id = post(client, recipe)
+        say(f"Run {run_id}")
         if not watch_it:
             print(run_id, flush=True)
-        try:
-            status = wait_for_preflight(client, run_id)
-        except KeyboardInterrupt:
-            leave(run_id)
+        status = begun(client, run_id)
         if status["state"] == "rejected":
             stop(str(status["reason"]), REFUSED)
         code = attend(client, run_id) if watch_it else finish(client, status)
@@ -95,15 +90,3 @@ def recipe_of(
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
-
-
-def post(client: Client, recipe: dict[str, Any]) -> str:
-    """Posts the recipe; a refused one ends the command, each fault named by its place in it."""
-    try:
-        run_id = client.post_run(recipe, idempotency_key=uuid.uuid4().hex)
-    except ApiError as error:
-        if not error.errors:
-            raise
-        stop("\n".join(place_and_message(fault) for fault in error.errors), REFUSED)
-    say(f"Run {run_id}")
-    return run_id

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -41,12 +42,9 @@ def run(
     except BadRecipe as error:
         stop(str(error), REFUSED)
     with gateway() as client:
-        run_id = post(client, file)
+        run_id = post(client, file.body, lambda fault: f"{file.source(fault.get('place', ''))}: {place_and_message(fault)}")
         print(run_id, flush=True)
-        try:
-            status = wait_for_preflight(client, run_id)
-        except KeyboardInterrupt:
-            leave(run_id)
+        status = begun(client, run_id)
         if status["state"] == "rejected":
             stop(rejection(file, status), REFUSED)
         raise typer.Exit(attend(client, run_id) if watch_it else finish(client, status))
@@ -66,20 +64,27 @@ def leave(run_id: str) -> NoReturn:
     raise typer.Exit(INTERRUPTED)
 
 
-def post(client: Client, file: RecipeFile) -> str:
-    """Posts a recipe; a refused one ends the command, each fault named with its line."""
-    try:
-        return client.post_run(file.body, idempotency_key=uuid.uuid4().hex)
-    except ApiError as error:
-        if not error.errors:
-            raise
-        lines = (f"{file.source(fault.get('place', ''))}: {place_and_message(fault)}" for fault in error.errors)
-        stop("\n".join(lines), REFUSED)
-
-
 def place_and_message(fault: dict[str, Any]) -> str:
     """`stages.search.width: must be at least 2 (got 1)`."""
     return f"{fault['place']}: {fault['message']}" if fault.get("place") else str(fault["message"])
+
+
+def post(client: Client, recipe: dict[str, Any], named: Callable[[dict[str, Any]], str] = place_and_message) -> str:
+    """Posts a recipe; returns the run's id. A refused one ends the command, with each fault as `named` says it."""
+    try:
+        return client.post_run(recipe, idempotency_key=uuid.uuid4().hex)
+    except ApiError as error:
+        if not error.errors:
+            raise
+        stop("\n".join(map(named, error.errors)), REFUSED)
+
+
+def begun(client: Client, run_id: str) -> Status:
+    """How a run stands once its models proved to be there, or not. Ctrl-C leaves it going."""
+    try:
+        return wait_for_preflight(client, run_id)
+    except KeyboardInterrupt:
+        leave(run_id)
 
 
 def rejection(file: RecipeFile, status: Status) -> str:
