@@ -147,7 +147,8 @@ def lockstep(chosen: argparse.Namespace, folder: Path, best: Searched) -> dict[s
         "max_tokens": chosen.max_tokens,
         "stop": ["\n"],
         "include_stop_str_in_output": True,
-        "min_tokens": 1,  # as the search asks
+        "stop_token_ids": best.requests[0]["stop_token_ids"],  # as the search asks
+        "min_tokens": 1,
     }
     job = {"model": chosen.model, "max_model_len": 2048, "width": 4, "keep": 2, "depth": 6, "sampling": sampling}
     figures: dict[str, Any] = {}

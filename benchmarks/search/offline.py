@@ -66,6 +66,7 @@ def _limit(llm: Any, job: dict[str, Any]) -> dict[str, float]:
             top_p=one["top_p"],
             max_tokens=one["max_tokens"],
             stop=one["stop"],
+            stop_token_ids=one["stop_token_ids"],
             min_tokens=one.get("min_tokens", 0),
             include_stop_str_in_output=True,
         )

@@ -5,12 +5,11 @@ A token belongs to the line in which it begins, so one that ends a line belongs 
 newline, too. Ids put together again are those that were sampled.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Literal
 
-from shared.engines.client import Endpoint, EngineError
+from shared.engines.client import EngineError
 
 STEP_END = "\n"
 
@@ -30,8 +29,9 @@ class Sampled:
 
 
 def cut_by_ids(text: str, ids: Sequence[int], breaks: Mapping[int, str], whole: bool) -> list[Sampled]:
-    """The steps of a whole solution with their ids. `breaks`: of `line_breaks`. `whole`: the model ended it, no limit did.
+    """The steps of a whole solution with their ids. `whole`: the model ended it, no limit did.
 
+    `breaks`: the tokens that hold a newline, with their texts.
     Raises EngineError if `text` and `ids` do not have the same lines.
     """
     lines = text.split(STEP_END)
@@ -57,33 +57,6 @@ def cut_by_length(text: str, tokens_per_character: float, whole: bool) -> list[S
     lines = text.split(STEP_END)
     ends = _ends(lines, whole)
     return _steps([Sampled(line, (), round(len(line) * tokens_per_character), end) for line, end in zip(lines, ends, strict=True)])
-
-
-async def line_breaks(endpoint: Endpoint, ids: Iterable[int]) -> Mapping[int, str]:
-    """Of the tokens of a local engine among `ids`, those whose text holds a newline, with that text. Raises EngineError."""
-    known = _known(endpoint.uri)
-    await _learn(endpoint, sorted(set(ids) - known.keys()), known)
-    return {token: text for token, text in known.items() if text}
-
-
-@lru_cache(maxsize=4)
-def _known(uri: str) -> dict[int, str]:
-    """What was learnt of a model's tokens: the text of those that hold a newline, nothing of the others."""
-    return {}
-
-
-async def _learn(endpoint: Endpoint, ids: Sequence[int], known: dict[int, str]) -> None:
-    """By halves: most tokens hold no newline, and one request says so of many."""
-    if not ids:
-        return
-    text = await endpoint.detokenize(ids)
-    if STEP_END not in text:
-        known.update(dict.fromkeys(ids, ""))
-    elif len(ids) == 1:
-        known[ids[0]] = text
-    else:
-        await _learn(endpoint, ids[: len(ids) // 2], known)
-        await _learn(endpoint, ids[len(ids) // 2 :], known)
 
 
 def _ends(lines: Sequence[str], whole: bool) -> list[Literal["line", "text", "cut"]]:

@@ -10,10 +10,10 @@ ids or as text.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from services.searcher.lines import STEP_END, Sampled, cut_by_ids, cut_by_length, line_breaks
+from services.searcher.lines import STEP_END, Sampled, cut_by_ids, cut_by_length
 from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
@@ -70,20 +70,22 @@ async def policy_of(endpoint: Endpoint, problem: Problem) -> Policy:
         return ChatPolicy(endpoint, turn)
     if not endpoint.takes_ids:
         return TextPolicy(endpoint, await endpoint.render_chat([turn]))
-    return TokenPolicy(endpoint, await endpoint.tokenize_chat([turn]))
+    return TokenPolicy(endpoint, await endpoint.tokenize_chat([turn]), await endpoint.line_breaks())
 
 
 class TokenPolicy:
     """Goes on from token ids: children of one node share their prefix byte for byte."""
 
-    def __init__(self, endpoint: Endpoint, prompt_ids: Sequence[int]) -> None:
+    def __init__(self, endpoint: Endpoint, prompt_ids: Sequence[int], breaks: Mapping[int, str]) -> None:
+        """`breaks`: the tokens that hold a newline, with their texts."""
         self._endpoint = endpoint
         self._prompt_ids = tuple(prompt_ids)
+        self._breaks = breaks
         self.spent: Counter[str] = Counter()
 
     async def steps(self, path: Sequence[Step], n: int, sampling: Sampling, skipped: Sequence[int] = ()) -> list[Sampled]:
-        # models write blank lines between steps: a newline as the first token is part of the step, not its end. (Nor can the text
-        # end there, unless after a blank line: a node that goes on has not stated its answer.)
+        # models write blank lines between steps: a step's first token is no newline. (Nor can the text end there, unless after a
+        # blank line: a node that goes on has not stated its answer.)
         done = await self._complete([*self._prefix(path), *skipped], n, sampling, (STEP_END,), min_tokens=0 if skipped else 1)
         _raise_if_no_room(done, sampling)
         sampled = []
@@ -105,8 +107,7 @@ class TokenPolicy:
         done = await self._complete(self._prompt_ids, n, sampling, stop=())
         if not all(choice.token_ids for choice in done.choices):
             raise EngineError(f"{self._endpoint.uri} returned no token ids, which a search on a local engine needs")
-        breaks = await line_breaks(self._endpoint, (token for choice in done.choices for token in choice.token_ids))
-        return [cut_by_ids(choice.text, choice.token_ids, breaks, choice.finish_reason == "stop") for choice in done.choices]
+        return [cut_by_ids(choice.text, choice.token_ids, self._breaks, choice.finish_reason == "stop") for choice in done.choices]
 
     async def say(self, turns: Sequence[Message], sampling: Sampling, form: Form | None = None) -> Sampled:
         try:
@@ -138,7 +139,14 @@ class TokenPolicy:
     ) -> Completion:
         try:
             done = await self._endpoint.complete(
-                prompt, n=n, sampling=sampling, stop=stop, include_stop=True, min_tokens=min_tokens, form=form
+                prompt,
+                n=n,
+                sampling=sampling,
+                stop=stop,
+                include_stop=True,
+                stop_ids=sorted(self._breaks) if stop else (),
+                min_tokens=min_tokens,
+                form=form,
             )
         except RequestRefused as refused:
             raise told_apart(refused) from refused

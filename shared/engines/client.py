@@ -145,12 +145,14 @@ class Endpoint:
         sampling: Sampling,
         stop: Sequence[str] = (),
         include_stop: bool = False,
+        stop_ids: Sequence[int] = (),
         min_tokens: int = 0,
         form: Form | None = None,
     ) -> Completion:
         """Continues a text or a sequence of token ids (no template, no special tokens added to ids). Text is as sampled.
 
-        `min_tokens`: before so many, no stop string counts and no end comes. vLLM's alone.
+        `stop_ids`: tokens that end it, too. `min_tokens`: before so many, no stop string counts, and neither the end nor one of
+        `stop_ids` is sampled. Both are vLLM's alone.
         """
         body: dict[str, Any] = {
             "prompt": prompt if isinstance(prompt, str) else list(prompt),
@@ -158,6 +160,8 @@ class Endpoint:
         }
         if include_stop:
             body["include_stop_str_in_output"] = True  # of vLLM and SGLang; others refuse it in words
+        if stop_ids:
+            body["stop_token_ids"] = list(stop_ids)
         if min_tokens:
             body["min_tokens"] = min_tokens
         return await self._sample("/completions", body, n, _completion_choice)
@@ -207,6 +211,11 @@ class Endpoint:
         if not isinstance(text, str):
             raise EngineError(f"{self.uri} at {self.engine} answered without a text: {self._shown(answer)}")
         return text
+
+    async def line_breaks(self) -> dict[int, str]:
+        """Every token whose text holds a newline, with that text. Local engines that take ids only (`vllm_lines`)."""
+        answer = await self._server.post(f"{self._server.root}/line_breaks", {})
+        return {int(token): text for token, text in answer["breaks"].items()}
 
     async def _tokenize(self, body: dict[str, Any]) -> list[int]:
         if not self.takes_ids and not self.prm:

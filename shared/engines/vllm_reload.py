@@ -1,51 +1,17 @@
 """A change of checkpoint inside a running vLLM server: weights loaded in place, instead of a new process with all its imports.
 
-With `--middleware shared.engines.vllm_reload.Reload --worker-extension-cls shared.engines.vllm_reload.Worker` the server has
-one more route, `POST /reload {"model": NAME, "folder": PATH}`. It waits for requests in flight, has every worker load the
-folder's weights into the model that is there (`reload_weights` of vLLM 0.32, model_executor/model_loader/reload/inplace.py),
-forgets the prefix cache (keys and values of other weights are silent poison), and serves under the new name. vLLM's own routes
-for this (VLLM_SERVER_DEV_MODE) stay off: they call any method of a worker, and cannot change the served name. The server
-listens on the loopback only.
+With `--worker-extension-cls shared.engines.vllm_reload.Worker`, the server's route `POST /reload` (`vllm_routes`) waits for
+requests in flight, has every worker load the folder's weights into the model that is there (`reload_weights` of vLLM 0.32,
+model_executor/model_loader/reload/inplace.py), forgets the prefix cache (keys and values of other weights are silent poison), and
+serves under the new name. vLLM's own routes for this (VLLM_SERVER_DEV_MODE) stay off: they call any method of a worker, and cannot
+change the served name.
 
 Whoever asks has made sure that the checkpoints differ in nothing but the numbers in their weights
 (`shared.engines.checkpoints`). If it fails, what the weights are is unknown: the answer is 500, and the server has to be ended.
 """
 
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
-
-Message = MutableMapping[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
-
-
-class Reload:
-    """ASGI middleware: one route, and all else goes on to vLLM."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(
-        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        """Handles one request."""
-        if scope["type"] != "http" or scope["path"] != "/reload" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        content = b""
-        while (part := await receive())["type"] == "http.request":
-            content += part.get("body", b"")
-            if not part.get("more_body"):
-                break
-        try:
-            asked = json.loads(content)
-            await reload(scope["app"].state, asked["model"], asked["folder"])
-            status, answer = 200, {"model": asked["model"]}
-        except Exception as error:
-            status, answer = 500, {"error": f"{type(error).__name__}: {error}"}
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
 class Worker:
@@ -69,16 +35,17 @@ class Worker:
                 layer.quant_method.process_weights_after_loading(layer)
 
 
-async def reload(state: Any, model: str, folder: str) -> None:
-    """Loads the weights of a folder into the server whose application has this state, and calls it `model` from now on."""
+async def reload(state: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """Loads the weights of `asked["folder"]` into the server whose application has this state, and calls it `asked["model"]`."""
     engine, served = state.engine_client, state.openai_serving_models
     await engine.pause_generation(mode="wait")
     try:
-        await engine.collective_rpc("load_checkpoint", args=(folder,))
+        await engine.collective_rpc("load_checkpoint", args=(asked["folder"],))
         if not await engine.reset_prefix_cache():
             raise RuntimeError("the prefix cache could not be reset: blocks are still held")
         await engine.reset_mm_cache()
         [path] = served.base_model_paths
-        path.name, path.model_path = model, folder
+        path.name, path.model_path = asked["model"], asked["folder"]
     finally:
         await engine.resume_generation()
+    return {"model": asked["model"]}

@@ -28,8 +28,8 @@ class FakeEndpoint:
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
         return [ord(char) for char in f"Q:{messages[0].content}|"]
 
-    async def detokenize(self, ids: Sequence[int]) -> str:
-        return "".join(map(chr, ids))
+    async def line_breaks(self) -> dict[int, str]:
+        return {ord("\n"): "\n"}
 
     async def complete(
         self,
@@ -39,10 +39,12 @@ class FakeEndpoint:
         sampling: Sampling,
         stop: Sequence[str] = (),
         include_stop: bool = False,
+        stop_ids: Sequence[int] = (),
         min_tokens: int = 0,
         form: Form | None = None,
     ) -> Completion:
         assert include_stop, "the step's newline belongs to the step"
+        assert bool(stop) == bool(stop_ids), "what ends a line ends it as a string and as a token"
         text = "".join(map(chr, prompt))
         return self._answer(text.split("|", 1)[1], n, sampling, stop, len(prompt), min_tokens, prompt=list(prompt))
 

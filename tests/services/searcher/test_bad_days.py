@@ -168,7 +168,7 @@ async def test_a_rollout_that_a_limit_cut_states_nothing_in_its_last_line(proble
     """26 of "The answer is 260" is no answer."""
     said = "so\nThe answer is 260"
     endpoint = FakeEndpoint(scripted({STEP1: [said]}))
-    [cut, _] = await TokenPolicy(endpoint, [ord("|")]).rollouts(
+    [cut, _] = await TokenPolicy(endpoint, [ord("|")], {}).rollouts(
         [SimpleNamespace(text=STEP1, token_ids=tuple(map(ord, STEP1)))], 2, Sampling(max_tokens=len(said) - 1)
     )
     assert cut == "so"

@@ -125,11 +125,12 @@ class Merging(FakeEndpoint):
         super().__init__(script)
         self.uri, self.chains = "fake://merging", []
 
-    async def detokenize(self, ids):
-        return "".join(self.WORDS[token - 0x110000] if token >= 0x110000 else chr(token) for token in ids)
+    async def line_breaks(self):
+        return {ord("\n"): "\n"} | {0x110000 + place: word for place, word in enumerate(self.WORDS) if "\n" in word}
 
     async def complete(self, prompt, **kwargs):
-        done = await super().complete([ord(char) for char in await self.detokenize(prompt)], **kwargs)
+        words = (self.WORDS[token - 0x110000] if token >= 0x110000 else chr(token) for token in prompt)
+        done = await super().complete([ord(char) for word in words for char in word], **kwargs)
         self.chains += [choice.token_ids for choice in done.choices]
         return done
 

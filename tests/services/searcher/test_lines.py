@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.searcher.lines import cut_by_ids, cut_by_length, line_breaks
+from services.searcher.lines import cut_by_ids, cut_by_length
 from shared.engines.client import EngineError
 
 TEXTS = st.text(st.sampled_from("ab \n"), max_size=30)
@@ -77,23 +77,3 @@ def test_tokens_are_shared_out_by_length_where_no_ids_are_told():
         ("four", (), 2, "line"),
         ("eighteen", (), 4, "cut"),
     ]
-
-
-class Decoder:
-    """An endpoint that tells texts of ids, and counts how often it is asked."""
-
-    def __init__(self, uri: str, breaks: dict[int, str]) -> None:
-        self.uri, self.breaks, self.asked = uri, breaks, 0
-
-    async def detokenize(self, ids):
-        self.asked += 1
-        return "".join(self.breaks.get(token, "x") for token in ids)
-
-
-async def test_line_breaks_are_learnt_with_few_requests_and_once():
-    endpoint = Decoder("fake://lines", {7: "\n", 400: ".\n\n"})
-    assert await line_breaks(endpoint, range(512)) == {7: "\n", 400: ".\n\n"}
-    assert endpoint.asked <= 2 * 2 * 10
-    before = endpoint.asked
-    assert await line_breaks(endpoint, [400, 3, 7, 3]) == {7: "\n", 400: ".\n\n"} and endpoint.asked == before
-    assert await line_breaks(endpoint, [1000, 7]) == {7: "\n", 400: ".\n\n"} and endpoint.asked == before + 1

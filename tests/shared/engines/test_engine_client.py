@@ -73,11 +73,12 @@ async def test_what_a_hosted_server_is_asked(server, hosted):
 
 async def test_what_a_local_engine_is_asked(server, local):
     server.script = [Reply(choices("Step 1\n", token_ids=[5, 6]))]
-    completion = await local.complete([1, 2, 3], sampling=SAMPLING, stop=["\n"], include_stop=True)
+    completion = await local.complete([1, 2, 3], sampling=SAMPLING, stop=["\n"], include_stop=True, stop_ids=[6], min_tokens=1)
     (asked,) = server.asked
     assert asked["prompt"] == [1, 2, 3]
     assert asked["return_token_ids"] is True
     assert asked["include_stop_str_in_output"] is True
+    assert (asked["stop_token_ids"], asked["min_tokens"]) == ([6], 1)
     assert "seed" not in asked  # it kills vLLM's CPU engine
     assert "n" not in asked
     assert completion.choices == (Choice("Step 1\n", (5, 6), "stop"),)
@@ -98,7 +99,9 @@ async def test_tokens(server, local):
     assert await local.detokenize((3,)) == "a"
     with pytest.raises(EngineError, match="answered without a text"):
         await local.detokenize([3])
-    assert server.paths == ["/tokenize", "/tokenize", "/detokenize", "/detokenize"]
+    server.script = [Reply({"breaks": {"198": "\n"}})]
+    assert await local.line_breaks() == {198: "\n"}
+    assert server.paths == ["/tokenize", "/tokenize", "/detokenize", "/detokenize", "/line_breaks"]
     assert server.asked[2]["tokens"] == [3]
     assert server.asked[0]["add_generation_prompt"] is True
     assert server.asked[1]["add_special_tokens"] is False

@@ -56,6 +56,22 @@ async def test_a_step_ends_with_its_newline(smollm_endpoint: Endpoint):
     assert await smollm_endpoint.tokenize(choice.text) == list(choice.token_ids)
 
 
+async def test_a_line_can_end_at_a_token_and_not_begin_with_one(smollm_endpoint: Endpoint):
+    breaks = await smollm_endpoint.line_breaks()
+    assert all("\n" in text for text in breaks.values())
+    newline, blank = await smollm_endpoint.tokenize("\n"), await smollm_endpoint.tokenize("\n\n")
+    assert [breaks[token] for token in (*newline, *blank)] == ["\n", "\n\n"]
+    line = "Step 1: 1 + 1 = 2"
+    prompt = await smollm_endpoint.tokenize(f"{line}\n" * 4 + line)
+    asked = {"sampling": GREEDY, "stop": ["\n"], "include_stop": True, "stop_ids": sorted(breaks)}
+    [ended] = (await smollm_endpoint.complete(prompt, **asked)).choices
+    assert (ended.text, list(ended.token_ids), ended.finish_reason) == ("\n", newline, "stop")
+    [begun] = (await smollm_endpoint.complete(prompt, min_tokens=1, **asked)).choices
+    assert begun.token_ids[0] not in breaks and len(begun.token_ids) > 1
+    if begun.finish_reason == "stop":
+        assert begun.token_ids[-1] in breaks and begun.text.endswith("\n")
+
+
 async def test_digits_are_single_tokens(smollm_endpoint: Endpoint):
     # the model's own pre-tokenizer, which the conversion has to restore: splits digits before white space
     one = [await smollm_endpoint.tokenize(text) for text in ("\n\n", "3", "1")]
