@@ -15,11 +15,13 @@ from tests.shared.engines.processes import alive, until, written_pids
 FAMILY = """
 import os, signal, subprocess, sys, time
 stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" if sys.argv[2] == "stubborn" else ""
-code = f"import os, signal, time; {stubborn} print(os.getpid(), flush=True); time.sleep(3600)"
+# one write a line: print may take two, and three processes share the file
+write = "os.write({}, (str(os.getpid()) + chr(10)).encode())"
+code = f"import os, signal, time; {stubborn} {write.format(1)}; time.sleep(3600)"
 out = open(sys.argv[1], "a")
 for session in (False, True):
     subprocess.Popen([sys.executable, "-c", code], stdout=out, start_new_session=session)
-exec(code.replace("print(os.getpid(), flush=True)", "print(os.getpid(), file=out, flush=True)"))
+exec(code.replace(write.format(1), write.format(out.fileno())))
 """
 # A worker: holds the pipe, and sleeps.
 WORKER = """
