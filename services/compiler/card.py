@@ -17,6 +17,8 @@ ABOUT = {
     "shortcut": "the correct paths of the same trees, and nothing else",
     "preference": "a right step against a wrong sibling after the same steps, as pairs for DPO",
 }
+PLUMBING = {"needs", "max_attempts", "max_dead", "deadline_seconds"}
+"""Settings of a stage that change nothing in the data."""
 
 
 @dataclass(frozen=True)
@@ -120,17 +122,17 @@ def _filters(facts: CardFacts) -> str:
 
 
 def _provenance(recipe: Recipe, name: str, stage: CompileStage, facts: CardFacts) -> str:
-    trees = recipe.stages[stage.trees]
-    source = recipe.problems[trees.problems] if trees.kind == "search" else None
+    behind = {giver: recipe.stages[giver] for giver in recipe.behind(name)}
+    named = dict.fromkeys(source for one in behind.values() for _, source in one.sources() if source in recipe.problems)
     models = {model: spec.model for model, spec in recipe.models.items()}
     matter = {
         "run": facts.report.origin.run_id,
         "recipe": recipe.name,
         "recipe_seed": recipe.seed,
         "stage": name,
-        "settings": stage.model_dump(mode="json", exclude={"kind", "needs", "max_attempts", "max_dead", "deadline_seconds"}),
-        "problems": source.model_dump(mode="json", exclude_none=True) if source else None,
-        "search": trees.model_dump(mode="json", exclude={"kind", "needs", "max_attempts", "max_dead", "deadline_seconds"}),
+        "settings": stage.model_dump(mode="json", exclude=PLUMBING),
+        "problems": {source: recipe.problems[source].model_dump(mode="json", exclude_none=True) for source in named},
+        "made_by": {giver: one.model_dump(mode="json", exclude=PLUMBING) for giver, one in behind.items()},
         "models": models,
         "trees_grown_by": dict(sorted(facts.sources.items())),
     }

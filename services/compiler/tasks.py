@@ -37,6 +37,7 @@ async def compile_item(work: Work) -> Result:
 
 async def _compile(work: Work) -> Result:
     stage: CompileStage = work.stage
+    assert stage.trees is not None
     bodies = await work.records_by_key(stage.trees, "tree", work.payload.keys)
     compiled = await asyncio.to_thread(_compile_bodies, work, bodies)
     thoughts, refinement = await _refine_all(work, compiled)

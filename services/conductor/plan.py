@@ -1,12 +1,23 @@
 """Cuts a stage into work items. Everything it knows comes from the recipe and from counts and names in the ledger."""
 
+import sys
 from collections.abc import Iterator
 
 from sqlalchemy import select
 
 from shared.contracts.models import ModelSpec
 from shared.contracts.recipe import PREFLIGHT, Recipe
-from shared.contracts.stages import CompileStage, EvalRewardStage, EvaluateStage, SearchStage, Service, TrainStage
+from shared.contracts.stages import (
+    CompileStage,
+    CurateStage,
+    EvalRewardStage,
+    EvaluateStage,
+    SearchStage,
+    SelectStage,
+    Service,
+    TrainStage,
+    TranslateStage,
+)
 from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem
@@ -18,7 +29,8 @@ IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
 EVALUATE_PROBLEMS = 32
 EVAL_REWARD_PROBLEMS = 32
-"""Most problems or trees of one item: its result stays a small transaction, and a killed worker loses little."""
+TRANSLATE_RESPONSES = 16
+"""Most problems, trees or responses of one item: its result stays a small transaction, and a killed worker loses little."""
 PREFLIGHT_SECONDS = 900.0
 
 
@@ -31,19 +43,25 @@ def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[N
     if name == PREFLIGHT:
         return list(_preflight(recipe))
     stage = recipe.stages[name]
+    roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
     if isinstance(stage, EvaluateStage):
         found = list(_evaluate(ledger, run_id, recipe, stage))
     elif isinstance(stage, EvalRewardStage):
-        found = list(_eval_reward(ledger, run_id, recipe, stage))
+        found = list(_eval_reward(ledger, run_id, recipe, stage, roles))
     elif isinstance(stage, CompileStage):
-        found = list(_compile(ledger, run_id, recipe, stage))
+        found = list(_compile(ledger, run_id, stage, roles))
     elif isinstance(stage, TrainStage):
-        roles = {"base": resolve(ledger, run_id, recipe, stage.base)}
-        found = [_item("train", stage.service, Payload(roles=roles), TRAINING)]
+        found = [_item("train", stage.service, Payload(roles={"base": resolve(ledger, run_id, recipe, stage.base)}), TRAINING)]
+    elif isinstance(stage, CurateStage):
+        whole = next(_slices(ledger, run_id, recipe, stage.problems, sys.maxsize))  # near-duplicates lie anywhere
+        found = [_item("curate", stage.service, Payload(problems=whole))]
+    elif isinstance(stage, SelectStage):
+        found = [_item("select", stage.service, Payload())]
+    elif isinstance(stage, TranslateStage):
+        found = list(_translate(ledger, run_id, stage, roles))
     else:
-        roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
         size = 1 if isinstance(stage, SearchStage) or roles else IMPORT_PROBLEMS
-        parts = _slices(ledger, recipe, stage.problems, size)
+        parts = _slices(ledger, run_id, recipe, stage.problems, size)
         found = [_item(f"{part.skip:06}", stage.service, Payload(roles=roles, problems=part)) for part in parts]
     limits = {"max_attempts": stage.max_attempts, "deadline_seconds": stage.deadline_seconds}
     return [NewItem(**{**item.__dict__, **limits}) for item in found]
@@ -92,8 +110,16 @@ def _preflight(recipe: Recipe) -> Iterator[NewItem]:
             yield NewItem(**{**item.__dict__, "max_attempts": 1, "deadline_seconds": PREFLIGHT_SECONDS})
 
 
-def _slices(ledger: Ledger, recipe: Recipe, source: str, size: int) -> Iterator[Slice]:
-    """A problem source in parts of at most `size` problems."""
+def _slices(ledger: Ledger, run_id: str, recipe: Recipe, source: str, size: int) -> Iterator[Slice]:
+    """A problem source, or what a curation kept, in parts of at most `size` problems."""
+    if source not in recipe.problems:
+        keys = record_keys(ledger, run_id, source, "problem")
+        if not keys:
+            raise CannotPlan(f"stage {source} kept no problem: its `curation` record says which rules they fell to")
+        for first in range(0, len(keys), size):
+            part = tuple(keys[first : first + size])
+            yield Slice(stage=source, skip=first, count=len(part), keys=part)
+        return
     asked = recipe.problems[source]
     with ledger.read() as connection:
         query = select(problem_sets.c.count).where(problem_sets.c.name == asked.stored_as, problem_sets.c.ready)
@@ -107,26 +133,34 @@ def _slices(ledger: Ledger, recipe: Recipe, source: str, size: int) -> Iterator[
         yield Slice(set=asked.stored_as, skip=first, count=min(size, end - first))
 
 
-def _compile(ledger: Ledger, run_id: str, recipe: Recipe, stage: CompileStage) -> Iterator[NewItem]:
-    keys = record_keys(ledger, run_id, stage.trees, "tree")
-    roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
+def _compile(ledger: Ledger, run_id: str, stage: CompileStage, roles: dict[str, ModelRef]) -> Iterator[NewItem]:
+    keys = record_keys(ledger, run_id, stage.trees, "tree") if stage.trees else []
     for first in range(0, len(keys), COMPILE_TREES):
         payload = Payload(roles=roles, keys=tuple(keys[first : first + COMPILE_TREES]))
         yield _item(f"trees-{first:06}", stage.service, payload)
     yield _item("close", stage.service, Payload(close=True), phase=1)
 
 
+def _translate(ledger: Ledger, run_id: str, stage: TranslateStage, roles: dict[str, ModelRef]) -> Iterator[NewItem]:
+    for name in stage.responses:
+        keys = record_keys(ledger, run_id, name, "response")
+        for first in range(0, len(keys), TRANSLATE_RESPONSES):
+            payload = Payload(roles=roles, stage=name, keys=tuple(keys[first : first + TRANSLATE_RESPONSES]))
+            yield _item(f"{name}-{first:06}", stage.service, payload)
+
+
 def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage) -> Iterator[NewItem]:
     refs = {name: resolve(ledger, run_id, recipe, name) for name in stage.models}
-    parts = list(_slices(ledger, recipe, stage.problems, EVALUATE_PROBLEMS))
+    parts = list(_slices(ledger, run_id, recipe, stage.problems, EVALUATE_PROBLEMS))
     for name, ref in refs.items():
         for part in parts:
             yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref}, problems=part))
     yield _item("close", stage.service, Payload(roles=refs, close=True), engines="", phase=1)
 
 
-def _eval_reward(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvalRewardStage) -> Iterator[NewItem]:
-    roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
-    for part in _slices(ledger, recipe, stage.problems, EVAL_REWARD_PROBLEMS):
+def _eval_reward(
+    ledger: Ledger, run_id: str, recipe: Recipe, stage: EvalRewardStage, roles: dict[str, ModelRef]
+) -> Iterator[NewItem]:
+    for part in _slices(ledger, run_id, recipe, stage.problems, EVAL_REWARD_PROBLEMS):
         yield _item(f"{part.skip:06}", stage.service, Payload(roles=roles, problems=part))
     yield _item("close", stage.service, Payload(roles=roles, close=True), engines="", phase=1)

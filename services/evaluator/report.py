@@ -8,7 +8,6 @@ from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
 from shared.contracts.base import Origin, Record
-from shared.contracts.models import ProblemSource
 from shared.contracts.report import Conditions, ModelScore, RunReport
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
@@ -26,14 +25,6 @@ class Served(Record):
 
 class NothingGraded(Exception):
     """Not one sample of a model could be graded: there is nothing to say of it."""
-
-
-def problems_asked(source: ProblemSource, stored: int | None) -> int | None:
-    """How many problems a source means, of a set of `stored` ones; None if neither tells (all of a set that is gone by now)."""
-    if stored is None:
-        return source.count
-    there = max(0, stored - source.first)
-    return there if source.count is None else min(there, source.count)
 
 
 def build_report(

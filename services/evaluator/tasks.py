@@ -4,14 +4,13 @@ import asyncio
 import time
 from typing import Any
 
-from services.evaluator.report import NothingGraded, Served, build_report, problems_asked, publish
+from services.evaluator.report import NothingGraded, Served, build_report, publish
 from services.evaluator.sampling import PROMPT, sample_problem
 from shared.contracts.problem import Problem
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result
-from shared.ledger.problems import get_set
 from shared.prompts import version
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
@@ -83,11 +82,9 @@ async def _close(work: Work) -> Result:
     served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
     if not samples:
         raise Hopeless("no sample to report on: every item of this stage died")
-    source = work.recipe.problems[stage.problems]
-    stored = await asyncio.to_thread(get_set, work.ledger, source.stored_as)
-    asked = problems_asked(source, stored.size if stored else None)
+    benchmark, asked = await work.asked(stage.problems)
     try:
-        report = build_report(work.origin(), source.stored_as, stage, work.recipe.seed, samples, served, asked)
+        report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked)
     except NothingGraded as error:
         raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)

@@ -17,14 +17,12 @@ from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
 from shared.contracts.judged import JudgedSolution, JudgedStep, RewardReport
-from shared.contracts.models import ProblemSource
 from shared.contracts.problem import LabelledStep, Problem, Proposal, StepLabel
 from shared.contracts.rewards import Reward
 from shared.contracts.stages import EvalRewardStage, SearchStage
 from shared.contracts.tree import Node, Verdict
 from shared.engines.client import Endpoint, EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result
-from shared.ledger.problems import get_set
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
 
@@ -144,14 +142,11 @@ async def _close(work: Work) -> Result:
     solutions = [JudgedSolution.model_validate(body) for body in await work.records(work.lease.stage, "judged")]
     judges = await work.records(work.lease.stage, "judge")
     unlabelled = sum(body["unlabelled"] for body in judges)
-    source: ProblemSource = work.recipe.problems[stage.problems]
+    benchmark, asked = await work.asked(stage.problems)
     if not solutions:
-        raise Hopeless(f"no labelled solution was judged ({unlabelled} problems of {source.stored_as} have no labelled steps)")
-    stored = await asyncio.to_thread(get_set, work.ledger, source.stored_as)
-    there = stored.size - source.first if stored else len(solutions) + unlabelled
-    asked = min(there, source.count) if source.count else there
+        raise Hopeless(f"no labelled solution was judged ({unlabelled} problems of {benchmark} have no labelled steps)")
     models: dict[str, str] = {role: uri for body in judges for role, uri in body["models"].items()}
-    report = build_report(work, source.stored_as, solutions, models, unlabelled, asked)
+    report = build_report(work, benchmark, solutions, models, unlabelled, asked or len(solutions) + unlabelled)
     summary = {"f1": report.steps.f1, "first_error_accuracy": report.first_error_accuracy}
     return Result(records=[NewRecord("reward_report", "report", report.model_dump(mode="json"))], summary=summary)
 

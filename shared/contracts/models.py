@@ -69,6 +69,13 @@ class ProblemSource(Frozen):
         """Place in the stored set of the first problem meant."""
         return self.skip if self.set else 0
 
+    def asked(self, stored: int | None) -> int | None:
+        """How many problems are meant, of a set of `stored` ones; None if neither tells (all of a set that is gone by now)."""
+        if stored is None:
+            return self.count
+        there = max(0, stored - self.first)
+        return there if self.count is None else min(there, self.count)
+
 
 class Sampling(Frozen):
     """How a model is sampled."""

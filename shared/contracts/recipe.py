@@ -16,10 +16,21 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Record
 from shared.contracts.models import ModelSpec, Name, ProblemSource
-from shared.contracts.stages import Stage
+from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, Stage
+from shared.contracts.stages.data import Difficulty
 
 PREFLIGHT = "preflight"
 """Name and kind of the stage that every run begins with; no recipe has one of this name."""
+_RESPONSES = ("distill", "annotate", "select", "translate")
+GIVERS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("curate", "difficulty"): ("evaluate",),
+    ("select", "responses"): _RESPONSES,
+    ("translate", "responses"): _RESPONSES,
+    ("compile", "trees"): ("search", "import"),
+    ("compile", "data"): ("import", "reformat", *_RESPONSES),
+    ("train", "data"): ("import", "reformat", *_RESPONSES, "compile"),
+}
+"""(kind of stage, its field) -> the kinds that the field may name; every other field names a model or a train stage."""
 
 
 class Recipe(Record):
@@ -41,19 +52,23 @@ class Recipe(Record):
         if both:
             raise ValueError(f"models and stages share names: {', '.join(sorted(both))}")
         for name, stage in self.stages.items():
+            if stage.kind == "curate" and name in self.problems:
+                raise ValueError(f"stages.{name}: a problem source has this name, and a curation gives problems: choose another")
             self._check_stage(name, stage)
         self.order()
         return self
 
     def _check_stage(self, name: str, stage: Any) -> None:
         where = f"stages.{name}"
-        problems = getattr(stage, "problems", None)
-        if problems is not None and problems not in self.problems:
-            raise ValueError(f"{where}.problems: no problem source `{problems}` (known: {', '.join(self.problems) or 'none'})")
+        for field, source in stage.sources():
+            if source in self.problems or (field == "problems" and getattr(self.stages.get(source), "kind", None) == "curate"):
+                continue
+            named = f"`{source}` is a stage that gives no problems" if source in self.stages else f"no problem source `{source}`"
+            raise ValueError(f"{where}.{field}: {named} (known: {', '.join(self.problems) or 'none'})")
         judges = stage.reward.judges() if hasattr(stage, "reward") else ()
         scorers = {f"reward.{field}" for field, part in judges if part.kind == "prm"}
         for field, target in stage.references():
-            wanted = {"trees": ("search",), "data": ("import", "distill", "compile")}.get(field, ("model", "train"))
+            wanted = GIVERS.get((stage.kind, field.partition(".")[0]), ("model", "train"))
             found = "model" if target in self.models else self.stages[target].kind if target in self.stages else None
             if found is None:
                 raise ValueError(f"{where}.{field}: nothing is named `{target}`")
@@ -64,23 +79,56 @@ class Recipe(Record):
                 raise ValueError(f"{where}.{field}: `{target}` is no process reward model (a model with `prm`)")
             if prm and field not in scorers:
                 raise ValueError(f"{where}.{field}: `{target}` is a process reward model, which scores steps and does nothing else")
+        self._check_formats(where, stage)
         for other in stage.needs:
             if other not in self.stages:
                 raise ValueError(f"{where}.needs: no stage `{other}`")
+        if stage.kind == "train" and stage.base in self.models and self.models[stage.base].url:
+            raise ValueError(f"{where}.base: `{stage.base}` is an endpoint, which cannot be trained")
+
+    def _check_formats(self, where: str, stage: Any) -> None:
+        """An import gives trees or samples, an evaluation measures what is asked of it, a dataset has the configurations it has."""
+        for field, target in stage.references():
+            other = self.stages.get(target)
+            given = "trees" if isinstance(other, ImportStage) and other.format == "trees" else "samples"
+            wanted = {"trees": "trees", "data": "samples"}.get(field.partition(".")[0], given)
+            if isinstance(other, ImportStage) and given != wanted:
+                raise ValueError(f"{where}.{field}: `{target}` imports {given}, not {wanted} (its `format`)")
+        if isinstance(stage, CurateStage) and stage.difficulty:
+            self._check_difficulty(where, stage, stage.difficulty)
         if stage.kind == "train":
-            if stage.base in self.models and self.models[stage.base].url:
-                raise ValueError(f"{where}.base: `{stage.base}` is an endpoint, which cannot be trained")
-            compiled = self.stages[stage.data].kind == "compile"
-            if compiled != (stage.config != "sft"):
+            source = self.stages[stage.data]
+            found = _configs(source)
+            if stage.config not in found:
+                names = ", ".join(found) or "nothing to train on: name the stages of its `data`"
                 raise ValueError(
-                    f"{where}.config: `{stage.config}` does not go with data of a {self.stages[stage.data].kind} stage"
+                    f"{where}.config: `{stage.config}` does not go with data of a {source.kind} stage (it gives: {names})"
                 )
+
+    def _check_difficulty(self, where: str, stage: CurateStage, band: Difficulty) -> None:
+        measured = self.stages[band.measured]
+        assert isinstance(measured, EvaluateStage)
+        if measured.problems != stage.problems:
+            raise ValueError(
+                f"{where}.difficulty.measured: `{band.measured}` measures `{measured.problems}`, not `{stage.problems}`"
+            )
+        if band.model not in (measured.models if len(measured.models) > 1 else (None, *measured.models)):
+            raise ValueError(f"{where}.difficulty.model: name one of {', '.join(measured.models)}")
 
     def needs(self, name: str) -> tuple[str, ...]:
         """The stages that stage `name` waits for: named in `needs`, or by any of its fields."""
         stage = self.stages[name]
-        named = [target for _, target in stage.references() if target in self.stages]
+        sources = [source for _, source in stage.sources() if source not in self.problems]
+        named = [*sources, *(target for _, target in stage.references() if target in self.stages)]
         return tuple(dict.fromkeys([*stage.needs, *named]))
+
+    def behind(self, name: str) -> tuple[str, ...]:
+        """The stages that `name` rests on, near and far, in the order of the run."""
+        found: set[str] = set()
+        for stage in reversed(self.order()):
+            if stage in found or stage == name:
+                found.update(self.needs(stage))
+        return tuple(stage for stage in self.order() if stage in found)
 
     def order(self) -> tuple[str, ...]:
         """Stage names, every stage after those it needs. Raises ValueError on a cycle, naming it."""
@@ -101,3 +149,16 @@ class Recipe(Record):
         for name in self.stages:
             visit(name)
         return tuple(done)
+
+    def source_of(self, name: str) -> ProblemSource:
+        """The stored problems that a stage's `problems` begin with: through its curations back to their source."""
+        while name not in self.problems:
+            name = self.stages[name].problems  # type: ignore[union-attr]
+        return self.problems[name]
+
+
+def _configs(stage: Any) -> tuple[str, ...]:
+    """What a stage's records can be trained on as."""
+    if not isinstance(stage, CompileStage):
+        return ("sft",)
+    return ("journey", "shortcut") if stage.trees else ()

@@ -21,11 +21,14 @@ class ModelRef(Frozen):
 
 
 class Slice(Frozen):
-    """`count` problems of a stored set, from place `skip`."""
+    """`count` problems of a stored set, from place `skip`; or those that a stage of the run gave under some keys."""
 
-    set: str
+    set: str = ""
     skip: int = 0
     count: int
+    stage: str | None = None
+    """The stage whose `problem` records they are, under `keys`."""
+    keys: tuple[str, ...] = ()
 
 
 class Payload(Record):
@@ -34,7 +37,10 @@ class Payload(Record):
     | kind | filled |
     |---|---|
     | preflight | `roles` (one), `check` |
-    | import, distill, search | `problems` (search: one), `roles` |
+    | import, distill, search, reformat, annotate | `problems` (one, where there are `roles`), `roles` |
+    | curate | `problems` (all) |
+    | select | nothing |
+    | translate | `stage` and `keys` of at most 16 of its responses, `roles` |
     | eval_reward | `problems` (at most 32), `roles`; the closing item `close` and `roles` |
     | compile | `keys` of at most 200 trees, `roles`; the closing item only `close` |
     | train | `roles` (`base`) |
@@ -43,6 +49,8 @@ class Payload(Record):
 
     roles: dict[str, ModelRef] = {}
     problems: Slice | None = None
+    stage: str | None = None
+    """Whose records `keys` are, where the item's own stage does not say."""
     keys: tuple[str, ...] = ()
     close: bool = False
     check: Literal["answers", "trainable"] | None = None

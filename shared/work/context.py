@@ -13,8 +13,8 @@ from shared.engines.client import Endpoint
 from shared.engines.roles import Serving
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, load_partials, report_progress, save_partial
-from shared.ledger.problems import iterate_problems
-from shared.ledger.records import UsageRow, append_usage, iterate_records, records_by_key
+from shared.ledger.problems import get_set, iterate_problems
+from shared.ledger.records import UsageRow, append_usage, iterate_records, record_keys, records_by_key
 
 
 class Work:
@@ -48,8 +48,26 @@ class Work:
         part = self.payload.problems
         if part is None:
             return []
-        bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, part.set, part.skip, part.count)))
+        if part.stage is not None:
+            bodies = await self.records_by_key(part.stage, "problem", part.keys)
+        else:
+            bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, part.set, part.skip, part.count)))
         return [Problem.model_validate(body) for body in bodies]
+
+    async def source(self, name: str) -> list[Problem]:
+        """All problems of a source of the recipe."""
+        asked = self.recipe.problems[name]
+        bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, asked.stored_as, asked.first, asked.count)))
+        return [Problem.model_validate(body) for body in bodies]
+
+    async def asked(self, name: str) -> tuple[str, int | None]:
+        """What a stage's `problems` are called in reports, and how many they are (None: nothing tells any more)."""
+        source = self.recipe.source_of(name)
+        if name not in self.recipe.problems:
+            kept = await asyncio.to_thread(record_keys, self.ledger, self.lease.run_id, name, "problem")
+            return f"{source.stored_as} ({name})", len(kept)
+        stored = await asyncio.to_thread(get_set, self.ledger, source.stored_as)
+        return source.stored_as, source.asked(stored.size if stored else None)
 
     async def endpoint(self, role: str) -> Endpoint:
         """The model that plays a role, served and metered into the ledger. Raises KeyError for a role the item does not have."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.conductor.reconcile import reconcile
+from shared.contracts.work import Slice
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, NewModel, NewRecord, Result, claim, commit, fail, item_name
 from shared.ledger.runs import cancel_run, close_stage, get_run, get_stages, set_paused
@@ -66,7 +67,7 @@ def test_a_run_goes_from_posted_to_done(ledger: Ledger, post: Post) -> None:
     assert len(keys(ledger, run, "search")) == 40
     lease = take(ledger, run, "search", "000003")
     assert lease.payload["roles"]["policy"]["spec"]["model"] == "file:///models/policy"
-    assert lease.payload["problems"] == {"set": "sums", "skip": 3, "count": 1}
+    assert Slice.model_validate(lease.payload["problems"]) == Slice(set="sums", skip=3, count=1)
     assert "file:///models/policy" in lease.engine_set
     commit(ledger, lease, Result([NewRecord("tree", "p3", {})]))
     for key in keys(ledger, run, "search"):
@@ -154,3 +155,48 @@ def test_a_cancelled_or_paused_run_loses_its_leases_and_moves_no_more(ledger: Le
         commit(ledger, take(ledger, run, "worked", "000000"), Result([NewRecord("example", "p0", {})]))
         passes(ledger)
         assert states(ledger, run)["worked"] == "done"
+
+
+def test_what_a_curation_kept_is_cut_by_its_records(ledger: Ledger, post: Post) -> None:
+    run = post(
+        stages={
+            "kept": {"kind": "curate", "problems": "train"},
+            "taught": {"kind": "distill", "problems": "kept", "teacher": "base"},
+            "mixed": {"kind": "translate", "responses": ["taught"], "teacher": "base"},
+            "chosen": {"kind": "select", "responses": ["mixed"]},
+            "set": {"kind": "compile", "data": ["chosen"]},
+        }
+    )
+    passes(ledger)
+    finish(ledger, run, "preflight", "preflight")
+    passes(ledger)
+    whole = take(ledger, run, "kept", "curate")
+    assert Slice.model_validate(whole.payload["problems"]).count == 40
+    commit(ledger, whole, Result([NewRecord("problem", f"{place:06}", {}) for place in (0, 7, 39)]))
+    passes(ledger)
+    assert keys(ledger, run, "taught") == ["000000", "000001", "000002"]
+    second = take(ledger, run, "taught", "000001")
+    assert Slice.model_validate(second.payload["problems"]) == Slice(stage="kept", skip=1, count=1, keys=("000007",))
+    for place, key in enumerate(keys(ledger, run, "taught")):
+        lease = second if key == "000001" else take(ledger, run, "taught", key)
+        commit(ledger, lease, Result([NewRecord("response", f"p{place}#{draw}", {}) for draw in range(7)]))
+    passes(ledger)
+    assert keys(ledger, run, "mixed") == ["taught-000000", "taught-000016"]
+    part = take(ledger, run, "mixed", "taught-000016")
+    assert (part.payload["stage"], len(part.payload["keys"])) == ("taught", 5)
+    commit(ledger, part, Result([NewRecord("response", "p2#6@Chinese", {})]))
+    commit(ledger, take(ledger, run, "mixed", "taught-000000"), Result())
+    passes(ledger)
+    finish(ledger, run, "chosen", "response")
+    passes(ledger)
+    assert keys(ledger, run, "set") == ["close"]
+
+
+def test_a_curation_that_kept_nothing_fails_the_stage_after_it(ledger: Ledger, post: Post) -> None:
+    run = post(stages={"kept": {"kind": "curate", "problems": "train"}, "worked": {"kind": "import", "problems": "kept"}})
+    passes(ledger)
+    finish(ledger, run, "preflight", "preflight")
+    passes(ledger)
+    finish(ledger, run, "kept", "curation")
+    passes(ledger)
+    assert get_run(ledger, run).reason.startswith("stage worked: stage kept kept no problem")

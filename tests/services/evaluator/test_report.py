@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.evaluator.plot import draw
-from services.evaluator.report import NothingGraded, Served, build_report, problems_asked
+from services.evaluator.report import NothingGraded, Served, build_report
 from services.evaluator.sampling import tokens_of
 from services.evaluator.table import markdown
 from shared.contracts.base import Origin
@@ -109,7 +109,7 @@ def test_a_model_of_which_nothing_could_be_graded_is_an_error() -> None:
     ],
 )
 def test_problems_asked(source: ProblemSource, stored: int | None, asked: int | None) -> None:
-    assert problems_asked(source, stored) == asked
+    assert source.asked(stored) == asked
 
 
 @settings(max_examples=50)

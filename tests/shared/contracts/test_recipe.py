@@ -24,11 +24,11 @@ GOOD: dict[str, Any] = {
 }
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """GOOD with one value set at a dotted path (a level it lacks is made)."""
+def changed(path: str, value: Any, good: dict[str, Any] = GOOD) -> dict[str, Any]:
+    """`good` with one value set at a dotted path (a level it lacks is made)."""
     import copy
 
-    recipe = copy.deepcopy(GOOD)
+    recipe = copy.deepcopy(good)
     *folders, last = path.split(".")
     place = recipe
     for folder in folders:
@@ -144,3 +144,54 @@ def test_a_search_is_refused_that_would_not_do_what_it_says(fields, words):
 def test_a_search_stage_survives_being_written_with_all_its_defaults():
     stage = SearchStage(problems="p", policy="m", strategy="mcts", simulations=5)
     assert SearchStage.model_validate(stage.model_dump(mode="json")) == stage
+
+
+FAR = {"teacher": "far"}
+DATA_STAGES: dict[str, Any] = {
+    "kept": {"kind": "curate", "problems": "few", "decontaminate": {"against": ["few"]}, "difficulty": {"measured": "before"}},
+    "before": {"kind": "evaluate", "models": ["base"], "problems": "few"},
+    "rewritten": {"kind": "reformat", "problems": "kept", **FAR},
+    "taught": {"kind": "distill", "problems": "kept", **FAR},
+    "sketched": {"kind": "annotate", "problems": "few", **FAR},
+    "chosen": {"kind": "select", "responses": ["taught", "sketched"]},
+    "mixed": {"kind": "translate", "responses": ["chosen"], **FAR},
+    "labelled": {"kind": "import", "problems": "few", "format": "trees"},
+    "set": {"kind": "compile", "trees": "labelled", "data": ["rewritten", "mixed"], "step_labels": "verdicts"},
+}
+
+
+def test_data_stages_lead_from_curation_to_a_dataset() -> None:
+    recipe = Recipe.model_validate({**GOOD, "stages": DATA_STAGES})
+    assert recipe.needs("kept") == ("before",)
+    assert recipe.needs("rewritten") == ("kept",)
+    assert recipe.needs("set") == ("labelled", "rewritten", "mixed")
+    assert set(recipe.behind("set")) == set(DATA_STAGES) - {"set"}
+    assert recipe.behind("chosen") == ("before", "kept", "taught", "sketched")
+    assert recipe.source_of("kept") == recipe.source_of("few") == recipe.problems["few"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("rewritten.problems", "taught", "stages.rewritten.problems: `taught` is a stage that gives no problems"),
+        ("kept.decontaminate.against", ["kept"], "stages.kept.decontaminate.against.0: `kept` is a stage that gives no problems"),
+        ("kept.decontaminate.against", ["many"], "stages.kept.decontaminate.against.0: no problem source `many`"),
+        ("kept.difficulty.measured", "taught", "stages.kept.difficulty.measured: `taught` is a distill, not a evaluate"),
+        ("kept.difficulty.model", "far", "stages.kept.difficulty.model: name one of base"),
+        ("kept.difficulty.at_least", 0.95, "at_least: 0.95 is above at_most"),
+        ("before.problems", "kept", "stages.kept.difficulty.measured: `before` measures `kept`, not `few`"),
+        ("chosen.responses", ["labelled"], "stages.chosen.responses.0: `labelled` is a import, not a distill"),
+        ("set.trees", "taught", "stages.set.trees: `taught` is a distill, not a search or import"),
+        ("set.data", ["labelled"], "stages.set.data.0: `labelled` imports trees, not samples"),
+        ("labelled.format", "solutions", "stages.set.trees: `labelled` imports samples, not trees"),
+        ("set.trees", None, "step_labels: they are made of trees"),
+        ("set", {"kind": "compile"}, "there is nothing to compile"),
+        ("set", {"kind": "compile", "trees": "labelled", "response_pairs": {}}, "response_pairs: they are made of responses"),
+        ("few", {"kind": "curate", "problems": "few"}, "stages.few: a problem source has this name"),
+    ],
+)  # fmt: skip
+def test_data_stages_that_do_not_fit(path: str, value: Any, named: str) -> None:
+    recipe = changed(f"stages.{path}", value, {**GOOD, "stages": DATA_STAGES})
+    with pytest.raises(ValidationError) as refused:
+        Recipe.model_validate(recipe)
+    assert named in str(refused.value)

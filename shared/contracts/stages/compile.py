@@ -1,0 +1,91 @@
+"""The stage of the compiler."""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.contracts.base import Frozen
+from shared.contracts.models import Count, Fraction, Sampling
+from shared.contracts.stages.base import Service, StageBase
+
+
+class Refiner(Frozen):
+    """How a draft becomes a thought."""
+
+    kind: Literal["template", "llm"] = "template"
+    model: str | None = None
+    """For `llm`: the model that rewrites."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
+
+    @model_validator(mode="after")
+    def _llm_has_model(self) -> Self:
+        if (self.kind == "llm") != (self.model is not None):
+            raise ValueError("`model` goes with kind `llm`, and only there")
+        return self
+
+
+class ResponsePairs(Frozen):
+    """DPO pairs from a problem's responses (Part 1, Q8): right and wrong ones drawn at random, paired."""
+
+    right: Count = 5
+    """Right responses drawn a problem; a problem with fewer is passed over and counted."""
+    wrong: Count = 5
+    pairs: Count = 5
+    """Pairs made of them: each drawn response stands in as few pairs as can be."""
+
+
+class CompileStage(StageBase):
+    """Trees into long thoughts, shortcuts, pairs and step labels; responses into samples and pairs. Exported as one dataset."""
+
+    kind: Literal["compile"] = "compile"
+    service: ClassVar[Service] = Service.COMPILER
+    trees: str | None = None
+    """The stage whose trees are compiled: a search, or an import of format `trees`."""
+    data: tuple[str, ...] = ()
+    """Stages whose verified responses and examples become the configuration `sft`."""
+    response_pairs: ResponsePairs | None = None
+    """Pairs from the responses of `data`, right and wrong, as the configuration `preference` (beside the trees' own)."""
+    step_labels: Literal["none", "verdicts", "values"] = "none"
+    """Process reward data from the trees, as the configuration `prm`: by the judge's verdicts, or by rollout values (right where
+    a verified leaf was ever reached)."""
+    wrong_trials: Annotated[int, Field(ge=0, le=8)] = 1
+    """Most wrong turns at one node of the correct path."""
+    trial_share: Fraction = 0.3
+    """Chance that such a node tries its wrong turns, the one apart that every thought takes which is not clean; 1: all try."""
+    stop_at_wrong: bool = True
+    """A wrong turn ends at the first step judged wrong, not only at a leaf."""
+    wrong_depth: Count | None = None
+    """Most steps of a wrong turn: where its branch goes on, the walk backtracks there nevertheless. None: to its own end."""
+    thoughts_per_tree: Count = 1
+    clean_share: Fraction = 0.25
+    """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches
+    slips).
+    """
+    verify_share: Fraction = 0.5
+    """Share of thoughts that re-check right steps or the answer."""
+    test_share: Fraction = 0.0
+    """Share of *problems* whose records go to the test split."""
+    refiner: Refiner = Refiner()
+
+    @model_validator(mode="after")
+    def _has_something_to_compile(self) -> Self:
+        if self.trees is None and not self.data:
+            raise ValueError("give `trees`, `data`, or both: there is nothing to compile")
+        if self.response_pairs and not self.data:
+            raise ValueError("response_pairs: they are made of responses: name the stages that gave them in `data`")
+        if self.step_labels != "none" and self.trees is None:
+            raise ValueError("step_labels: they are made of trees: name the stage that gave them in `trees`")
+        return self
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        if self.trees is not None:
+            yield "trees", self.trees
+        for place, name in enumerate(self.data):
+            yield f"data.{place}", name
+        if self.refiner.model:
+            yield "refiner.model", self.refiner.model
+
+    def roles(self) -> dict[str, str]:
+        return {"refiner": self.refiner.model} if self.refiner.model else {}
