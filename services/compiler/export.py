@@ -4,7 +4,7 @@ The same records give the same bytes. Rows are written as they come, in batches:
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,9 +12,11 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.contracts.thought import LongThought, PreferencePair, Shortcut, Walked
+from shared.contracts.thought import LongThought, PreferencePair, Shortcut
 from shared.prompts import render
 
+Row = LongThought | Shortcut | PreferencePair
+_MODELS: dict[str, type[Row]] = {"journey": LongThought, "shortcut": Shortcut, "preference": PreferencePair}
 BATCH = 1000
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _WALKED = [
@@ -52,7 +54,7 @@ SCHEMAS = {
 """Columns of each configuration."""
 
 
-def export(folder: Path, config: str, records: Iterable[Walked | PreferencePair]) -> dict[str, int]:
+def export(folder: Path, config: str, records: Iterable[Row]) -> dict[str, int]:
     """Writes one configuration's splits under `folder`; returns split -> rows, and no split without rows.
 
     `records` come sorted by id (ValueError if not, or if two share an id).
@@ -74,7 +76,7 @@ def export(folder: Path, config: str, records: Iterable[Walked | PreferencePair]
     return dict(sorted(counts.items()))
 
 
-def row_of(record: Walked | PreferencePair) -> dict[str, Any]:
+def row_of(record: Row) -> dict[str, Any]:
     """A record as its configuration's row. `messages` is the chat to train on, its user's turn the `solve` prompt."""
     user = {"role": "user", "content": render("solve", question=record.question)}
     row: dict[str, Any] = {"id": record.id, "problem_id": record.problem_id, "tree_id": record.tree_id, "question": record.question}
@@ -95,11 +97,9 @@ def row_of(record: Walked | PreferencePair) -> dict[str, Any]:
     return row
 
 
-def models_of(config: str, bodies: Iterable[dict[str, Any]]) -> Iterator[LongThought | Shortcut | PreferencePair]:
-    """Bodies of the ledger as records of a configuration."""
-    kinds: dict[str, type[LongThought] | type[Shortcut] | type[PreferencePair]]
-    kinds = {"journey": LongThought, "shortcut": Shortcut, "preference": PreferencePair}
-    return (kinds[config].model_validate(body) for body in bodies)
+def model_of(config: str, body: dict[str, Any]) -> Row:
+    """A body of the ledger as a record of a configuration."""
+    return _MODELS[config].model_validate(body)
 
 
 class _SplitWriter:

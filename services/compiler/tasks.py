@@ -1,30 +1,22 @@
 """The compiler's work items: trees into records, at most 200 at a time, and one closing item that exports them all."""
 
 import asyncio
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from services.compiler.card import CardFacts, card
+from services.compiler.closing import close
 from services.compiler.compile import Compiled, Draft, compile_trees, thought_of
-from services.compiler.export import export, models_of
 from services.compiler.refine import refine
-from services.compiler.statistics import Statistics
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
-from shared.artifacts import upload_folder
-from shared.contracts.report import DatasetReport
 from shared.contracts.stages import CompileStage
-from shared.contracts.thought import LongThought, PreferencePair, Role, Walked
+from shared.contracts.thought import LongThought
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
 from shared.work.registry import handles
 
-KINDS = {"journey": "thought", "shortcut": "shortcut", "preference": "pair"}
-"""Configuration of the dataset -> kind of its records."""
 AT_ONCE = 32
 """Drafts of one item that are with the refiner's model at once."""
 
@@ -32,7 +24,7 @@ AT_ONCE = 32
 @handles("compile")
 async def compile_item(work: Work) -> Result:
     """Records `thought`, `shortcut` and `pair` of some trees, and one `tally`; of the closing item, the `dataset`."""
-    return await (_close(work) if work.payload.close else _compile(work))
+    return await (close(work) if work.payload.close else _compile(work))
 
 
 async def _compile(work: Work) -> Result:
@@ -96,55 +88,3 @@ async def _refine_all(work: Work, compiled: Compiled) -> tuple[list[LongThought]
         refinement[made.refiner] += 1
         refinement["retries"] += body["retries"]
     return thoughts, +refinement
-
-
-async def _close(work: Work) -> Result:
-    name = work.lease.stage
-    bodies = {config: await work.records(name, kind) for config, kind in KINDS.items()}
-    tallies = await work.records(name, "tally")
-    report = await asyncio.to_thread(_export, work, bodies, tallies)
-    summary = {"counts": report.counts, "skipped": report.skipped}
-    return Result([NewRecord("dataset", "dataset", report.model_dump(mode="json"))], summary=summary)
-
-
-def _export(work: Work, bodies: dict[str, list[dict[str, Any]]], tallies: Sequence[dict[str, Any]]) -> DatasetReport:
-    """Writes the folder and uploads it; a dataset without a thought is a folder with a card that says why."""
-    sums = {name: Counter[str]() for name in ("sources", "skipped", "notes", "refinement")}
-    for tally in tallies:
-        for name, counts in sums.items():
-            counts.update(tally[name])
-    statistics = {config: Statistics() for config in KINDS}
-    splits = {}
-    with tempfile.TemporaryDirectory(prefix="longthought-export-") as temporary:
-        folder = Path(temporary)
-        example = None
-        for config in KINDS:
-            records = list(models_of(config, bodies[config]))
-            for record in records:
-                _count(statistics[config], record)
-                if isinstance(record, LongThought) and (example is None or _turns(record) > _turns(example)):
-                    example = record
-            splits[config] = export(folder, config, records)
-        report = DatasetReport(
-            origin=work.origin(),
-            uri=work.folder,
-            counts={config: sum(rows.values()) for config, rows in splits.items()},
-            skipped=dict(sorted(sums["skipped"].items())),
-            refinement=dict(sorted(sums["refinement"].items())),
-            statistics={config: figures.figures() for config, figures in statistics.items()},
-        )
-        facts = CardFacts(report, splits, statistics["journey"].turns, sums["notes"], sums["sources"], example)
-        (folder / "README.md").write_text(card(work.recipe, work.lease.stage, facts), encoding="utf-8")
-        upload_folder(folder, work.folder)
-    return report
-
-
-def _count(statistics: Statistics, record: Walked | PreferencePair) -> None:
-    if isinstance(record, PreferencePair):
-        statistics.add(record.prefix + record.chosen)
-    else:
-        statistics.add(record.completion, record.spans)
-
-
-def _turns(thought: LongThought) -> int:
-    return thought.count(Role.BACKTRACK)

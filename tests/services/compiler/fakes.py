@@ -67,12 +67,12 @@ class MemoryWork:
         assert role == "refiner"
         return self._endpoint
 
-    async def records(self, stage, kind):
+    def stream(self, stage, kind):
         found = self.store.get((stage, kind), {})
-        return [found[key] for key in sorted(found)]
+        return (found[key] for key in sorted(found))
 
     async def records_by_key(self, stage, kind, keys):
-        return [body for body in await self.records(stage, kind) if body["problem"]["id"] in keys]
+        return [body for body in self.stream(stage, kind) if body["problem"]["id"] in keys]
 
     async def save(self, seq, body):
         assert seq not in self.partials, "a sequence number is used once"
