@@ -1,0 +1,1 @@
+"""How fast trees become a dataset."""
