@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, results, reward, runs, trees, up
+from services.cli import house, problems, results, reward, runs, thought_statistics, trace, trees, up
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ for command, panel in (
     (runs.cancel, "Runs"),
     (results.report, "Results"),
     (trees.trees, "Results"),
+    (thought_statistics.thoughts, "Results"),
+    (trace.trace, "Results"),
     (results.export, "Results"),
     (house.models, "The house"),
     (house.queues, "The house"),

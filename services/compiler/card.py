@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import yaml
 
-from services.compiler.statistics import TOKEN_UNIT
 from shared import prompts
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import DatasetReport
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought
+from shared.statistics import TOKEN_UNIT
 
 ABOUT = {
     "journey": "long thoughts: wrong turns, reflections, backtracks, then the correct path",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from services.compiler.card import CardFacts, card
 from services.compiler.export import Row, export, model_of
-from services.compiler.statistics import Statistics
 from shared.artifacts import upload_folder
 from shared.contracts.report import DatasetReport
 from shared.contracts.thought import LongThought, PreferencePair, Role
 from shared.ledger.items import NewRecord, Result
+from shared.statistics import Statistics
 from shared.work.context import Work
 
 KINDS = {"journey": "thought", "shortcut": "shortcut", "preference": "pair"}

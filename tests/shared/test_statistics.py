@@ -1,7 +1,7 @@
 """Figures of texts."""
 
-from services.compiler.statistics import Statistics
 from shared.contracts.thought import Role, Span
+from shared.statistics import Statistics
 
 
 def test_figures_of_two_texts():

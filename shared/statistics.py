@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from shared.contracts.thought import Role, Span
 
@@ -11,14 +12,20 @@ TOKEN_UNIT = "words, numbers and marks (regular expression)"
 """The unit of `tokens`: no model's tokeniser is at hand in the compiler, and each model has another."""
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|\w+|[^\w\s]")
-_NGRAM = {ngram: re.compile(rf"\b{ngram}\b", re.IGNORECASE) for ngram in NGRAMS}
+
+
+@lru_cache
+def _pattern(ngram: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(ngram)}(?!\w)", re.IGNORECASE)
 
 
 class Statistics:
     """Figures of a set of texts, gathered one by one: nothing is kept but sums."""
 
-    def __init__(self) -> None:
+    def __init__(self, ngrams: tuple[str, ...] = ()) -> None:
+        """`ngrams`: words to be counted beside those of NGRAMS."""
         self.count = 0
+        self._patterns = {ngram: _pattern(ngram) for ngram in dict.fromkeys((*NGRAMS, *(one.casefold() for one in ngrams)))}
         self.turns: Counter[int] = Counter()
         """Number of wrong turns (backtracks) -> thoughts that take so many."""
         self._sums: Counter[str] = Counter()
@@ -32,7 +39,7 @@ class Statistics:
         self._most_tokens = max(self._most_tokens, tokens)
         lines = sum(bool(line.strip()) for line in text.splitlines())
         self._sums.update({"tokens": tokens, "lines": lines, "words": len(text.split())})
-        self._ngrams.update({ngram: len(pattern.findall(text)) for ngram, pattern in _NGRAM.items()})
+        self._ngrams.update({ngram: len(pattern.findall(text)) for ngram, pattern in self._patterns.items()})
         if spans:
             roles = Counter(span.role for span in spans)
             self.turns[roles[Role.BACKTRACK]] += 1
@@ -49,7 +56,7 @@ class Statistics:
             "most tokens": float(self._most_tokens),
             "lines": self._sums["lines"] / self.count,
             "words a line": self._sums["words"] / max(1, self._sums["lines"]),
-            **{f"ngram {ngram}": self._ngrams[ngram] / self.count for ngram in NGRAMS},
+            **{f"ngram {ngram}": self._ngrams[ngram] / self.count for ngram in self._patterns},
         }
         if self.turns:
             found |= {
