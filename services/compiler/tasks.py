@@ -49,8 +49,9 @@ def _compile_bodies(work: Work, bodies: Sequence[dict[str, Any]]) -> Compiled:
 
 
 def _sources(bodies: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Model and prompt that grew the trees, as `MODEL (solve@1)` -> trees."""
-    return Counter(f"{body['origin']['model']} ({body['origin']['prompt']})" for body in bodies)
+    """Model and prompt that grew the trees, as `MODEL (solve@1)` -> trees; of imported ones, whose labels they are."""
+    origins = [body["origin"] for body in bodies]
+    return Counter(f"{origin['model']} ({origin['prompt'] or 'imported labels'})" for origin in origins)
 
 
 async def _refine_all(work: Work, compiled: Compiled) -> tuple[list[LongThought], Counter[str]]:

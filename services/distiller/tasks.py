@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+from services.distiller.labelled_trees import tree_of
 from services.distiller.sample import PROMPT, sample
 from services.distiller.solutions import Unusable, chat_of, worked_solution
 from shared import prompts
 from shared.contracts.problem import Problem
 from shared.contracts.stages import DistillStage, ImportStage
 from shared.contracts.thought import Example, Response
+from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
@@ -15,18 +17,25 @@ from shared.work.registry import Hopeless, handles
 
 @handles("import")
 async def import_examples(work: Work) -> Result:
-    """One `example` record for each problem that holds a sample; the others are counted by reason in the summary."""
+    """One `example` (or `tree`) record for each problem that holds one; the others are counted by reason in the summary."""
     stage: ImportStage = work.stage
+    kind = "tree" if stage.format == "trees" else "example"
     records = []
     passed_over: Counter[str] = Counter()
     for problem in await work.problems():
         try:
-            example = await _example(work, problem, stage.format)
+            found = await (_tree(work, problem) if kind == "tree" else _example(work, problem, stage.format))
         except Unusable as reason:
             passed_over[str(reason)] += 1
         else:
-            records.append(NewRecord("example", problem.id, example.model_dump(mode="json")))
-    return Result(records, summary={"examples": len(records), "passed_over": dict(sorted(passed_over.items()))})
+            records.append(NewRecord(kind, problem.id, found.model_dump(mode="json")))
+    return Result(records, summary={f"{kind}s": len(records), "passed_over": dict(sorted(passed_over.items()))})
+
+
+async def _tree(work: Work, problem: Problem) -> ReasoningTree:
+    """A problem's labelled steps. Raises Unusable."""
+    tree_id = f"{work.lease.run_id}/{work.lease.stage}/{problem.id}"
+    return await tree_of(problem, tree_id, work.origin(model=problem.source or None))
 
 
 async def _example(work: Work, problem: Problem, form: str) -> Example:
