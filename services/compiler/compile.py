@@ -3,19 +3,19 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from services.compiler.pairs import tree_pairs
 from services.compiler.refine import Refined
-from services.compiler.traverse import Manner, PassedOver, Piece, correct_leaves, draft_text, shortcut, walk
+from services.compiler.traverse import Manner, PassedOver, Piece, correct_leaves, could_go_wrong, draft_text, shortcut, walk
 from shared.contracts.base import Origin
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought, PreferencePair, Role, Shortcut, Span, Split
 from shared.contracts.tree import ReasoningTree
 
 NO_WRONG_BRANCH = "no wrong branch"
-"""A note, not a reason to pass over: such a tree gives clean thoughts."""
+"""A note where such a tree gives clean thoughts, a reason where it is passed over (`without_wrong_branch`)."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ def compile_trees(trees: Sequence[ReasoningTree], stage: CompileStage, seed: int
 def _compile_tree(tree: ReasoningTree, stage: CompileStage, seed: int, origin: Origin, into: Compiled) -> None:
     """Thought number n ends at the n-th best leaf, then from the best again; each leaf so used gives one shortcut."""
     leaves = correct_leaves(tree)
+    winding = Manner(stage.wrong_trials, stage.trial_share, stage.stop_at_wrong, stage.wrong_depth)
+    if stage.without_wrong_branch == "pass_over" and not any(could_go_wrong(tree, leaf, winding) for leaf in leaves):
+        raise PassedOver(NO_WRONG_BRANCH)
     split = split_of(tree.problem.question, stage.test_share)
     for draw, leaf in enumerate(leaves[: stage.thoughts_per_tree]):
         into.shortcuts.append(_shortcut(tree, draw, shortcut(tree, leaf), split, origin))
@@ -61,7 +64,7 @@ def _compile_tree(tree: ReasoningTree, stage: CompileStage, seed: int, origin: O
     for draw in range(stage.thoughts_per_tree):
         rng = Random(f"{seed}/{tree.problem.id}/{draw}")
         clean, verify = rng.random() < stage.clean_share, rng.random() < stage.verify_share
-        manner = Manner(0 if clean else stage.wrong_trials, stage.trial_share, stage.stop_at_wrong, verify)
+        manner = replace(winding, verify=verify, wrong_trials=0 if clean else stage.wrong_trials)
         pieces = tuple(walk(tree, leaves[draw % len(leaves)], manner, rng))
         if pieces in walked:
             into.skipped["the same walk as another thought of its tree"] += 1

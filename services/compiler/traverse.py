@@ -44,6 +44,8 @@ class Manner:
     trial_share: float = 1.0
     """Chance that a node tries the wrong turns it has. With `wrong_trials`, a walk takes at least one turn if the tree has any."""
     stop_at_wrong: bool = True
+    wrong_depth: int | None = None
+    """Most steps of a wrong turn; one that goes wrong only later is not taken, and one that wandered on is cut there."""
     verify: bool = False
     """Whether right steps are re-checked."""
 
@@ -96,9 +98,10 @@ def draft_text(pieces: Sequence[Piece]) -> str:
     return "\n".join(marks.get(piece.role, "") + piece.text for piece in pieces)
 
 
-def could_go_wrong(tree: ReasoningTree, leaf: Node) -> bool:
-    """Whether some node of the path to `leaf` has an off-path child whose walk can end wrong."""
-    return any(_Turns(tree, leaf, stop_at_wrong=True).trials(node_id) for node_id in _sites(tree, leaf))
+def could_go_wrong(tree: ReasoningTree, leaf: Node, manner: Manner) -> bool:
+    """Whether some node of the path to `leaf` has an off-path child whose walk, in this manner, can end wrong."""
+    turns = _Turns(tree, leaf, manner)
+    return any(turns.trials(node_id) for node_id in _sites(tree, leaf))
 
 
 def right_nodes(tree: ReasoningTree) -> set[int]:
@@ -133,7 +136,7 @@ def _plan_trials(tree: ReasoningTree, leaf: Node, manner: Manner, rng: Random) -
     """
     if not manner.wrong_trials:
         return {}
-    turns = _Turns(tree, leaf, manner.stop_at_wrong)
+    turns = _Turns(tree, leaf, manner)
     said = {"", *(sameness(node.text) for node in tree.path(leaf.id))}
     sites = _sites(tree, leaf)
     rng.shuffle(sites)
@@ -159,16 +162,17 @@ def _plan_trials(tree: ReasoningTree, leaf: Node, manner: Manner, rng: Random) -
 class _Turns:
     """The wrong turns of one tree beside one correct path."""
 
-    def __init__(self, tree: ReasoningTree, leaf: Node, stop_at_wrong: bool) -> None:
+    def __init__(self, tree: ReasoningTree, leaf: Node, manner: Manner) -> None:
         self._tree = tree
-        self._stop = stop_at_wrong
+        self._stop = manner.stop_at_wrong
+        self._most = manner.wrong_depth or len(tree.nodes)
         self._right = right_nodes(tree)
         self._path = {node.id for node in tree.path(leaf.id)}
-        self._known: dict[tuple[int, bool], bool] = {}
+        self._known: dict[tuple[int, bool, int], bool] = {}
 
     def trials(self, site: int) -> list[Node]:
         """The off-path children of an on-path node from which a walk can end wrong, in order of id."""
-        return [child for child in self._tree.children[site] if child.id not in self._path and self._can_end_wrong(child, False)]
+        return [child for child in self._tree.children[site] if child.id not in self._path and self._can_end_wrong(child, False, 1)]
 
     def wander(self, node: Node, said: set[str], rng: Random) -> list[Node] | None:
         """One walk from an off-path node to a wrong end, a child at random each time; None if it would say a step twice."""
@@ -182,23 +186,25 @@ class _Turns:
             repeated.add(sameness(node.text))
             gone_wrong = gone_wrong or is_wrong(node, self._right)
             children = self._tree.children[node.id]
-            if not children or (gone_wrong and self._stop):
+            if not children or (gone_wrong and (self._stop or len(walked) == self._most)):
                 return walked
-            node = rng.choice([child for child in children if self._can_end_wrong(child, gone_wrong)])
+            node = rng.choice([child for child in children if self._can_end_wrong(child, gone_wrong, len(walked) + 1)])
 
-    def _can_end_wrong(self, node: Node, gone_wrong: bool) -> bool:
-        """Whether a walk from `node` can end wrong: at a wrong final answer, or at or past a step judged wrong.
+    def _can_end_wrong(self, node: Node, gone_wrong: bool, steps: int) -> bool:
+        """Whether a walk from `node`, its step number `steps`, can end wrong: at a wrong final answer, or at or past a step judged
+        wrong.
 
         A branch that was pruned or cut off before an answer, without a step judged wrong, ended neither right nor wrong.
         """
-        key = node.id, gone_wrong
+        key = node.id, gone_wrong, steps
         if key not in self._known:
             gone_wrong = gone_wrong or is_wrong(node, self._right)
             children = self._tree.children[node.id]
-            if gone_wrong and self._stop:
+            if gone_wrong and (self._stop or steps == self._most):
                 self._known[key] = True
             elif children:
-                self._known[key] = any(self._can_end_wrong(child, gone_wrong) for child in children)
+                within = steps < self._most
+                self._known[key] = within and any(self._can_end_wrong(child, gone_wrong, steps + 1) for child in children)
             else:
                 self._known[key] = not node.verified and (gone_wrong or node.verified is False)
         return self._known[key]

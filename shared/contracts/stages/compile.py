@@ -57,7 +57,9 @@ class CompileStage(StageBase):
     stop_at_wrong: bool = True
     """A wrong turn ends at the first step judged wrong, not only at a leaf."""
     wrong_depth: Count | None = None
-    """Most steps of a wrong turn: where its branch goes on, the walk backtracks there nevertheless. None: to its own end."""
+    """Most steps of a wrong turn: one that goes wrong only later is not taken, and one that wandered on is cut there."""
+    without_wrong_branch: Literal["clean", "pass_over"] = "clean"
+    """What becomes of a tree without a wrong turn that could be taken: a clean thought (counted), or nothing (counted, too)."""
     thoughts_per_tree: Count = 1
     clean_share: Fraction = 0.25
     """Share of thoughts compiled without wrong trials although the tree has some (traps: a set of nothing but slips teaches

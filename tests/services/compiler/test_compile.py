@@ -53,6 +53,8 @@ def test_trees_are_passed_over_by_reason_and_those_without_wrong_branch_noted():
     found = compiled([barren, straight], clean_share=0.0)
     assert found.skipped == {"no verified leaf": 1} and found.notes == {"no wrong branch": 1}
     assert [draft.tree.problem.id for draft in found.drafts] == ["straight"] == [one.problem_id for one in found.shortcuts]
+    strict = compiled([barren, straight, FOREST[0]], without_wrong_branch="pass_over", clean_share=1.0)
+    assert strict.skipped == {"no verified leaf": 1, "no wrong branch": 1} and len(strict.drafts) == len(strict.shortcuts) == 1
 
 
 def test_shortcuts_are_the_path_alone():

@@ -47,6 +47,7 @@ manners = st.builds(
     wrong_trials=st.integers(0, 3),
     trial_share=st.sampled_from([0.0, 0.5, 1.0]),
     stop_at_wrong=st.booleans(),
+    wrong_depth=st.sampled_from([None, 1, 2, 3]),
     verify=st.booleans(),
 )
 
@@ -93,6 +94,7 @@ def _check_trials(tree, pieces, manner):
                 assert node is trial[-1] and node.verified is False and node.answer in piece.text
         elif piece.role is Role.BACKTRACK:
             assert piece.node_id == on_path and trial
+            assert manner.wrong_depth is None or len(trial) <= manner.wrong_depth
             tried, trial = tried + 1, []
             assert tried <= manner.wrong_trials
         elif piece.role is Role.VERIFICATION:
@@ -137,6 +139,22 @@ def test_without_stopping_the_reason_names_the_first_wrong_step(pens):
     assert next(piece for piece in pieces if piece.text == "5 * 6 = 30, not 36").node_id == 3
     thought = "".join(span.text for span in template(pieces, Random(0)))
     assert "step 1" in thought.split("The answer is 24.\n")[1].splitlines()[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("depth", "stop", "wrong"),
+    [
+        (1, True, {3, 5, 8}),  # "12 - 11 = 1" goes wrong only by its answer, two steps further on
+        (2, True, {3, 5, 8}),
+        (3, True, {3, 5, 8, 2, 6, 9}),
+        (2, False, {3, 10, 5, 8}),  # cut before it states its answer
+        (3, False, {3, 10, 11, 5, 8, 2, 6, 9}),
+    ],
+)
+def test_a_wrong_turn_is_no_deeper_than_asked(pens, depth, stop, wrong):
+    leaf = correct_leaves(pens)[0]
+    pieces = walk(pens, leaf, Manner(wrong_trials=3, stop_at_wrong=stop, wrong_depth=depth), Random(0))
+    assert {piece.node_id for piece in pieces if piece.role is Role.WRONG_STEP} == wrong
 
 
 @pytest.mark.parametrize(("share", "turns"), [(0.0, {1}), (1.0, {3})])
