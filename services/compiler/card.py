@@ -1,6 +1,6 @@
 """The dataset card: a README.md that says what is in the data and where from; `datasets.load_dataset` reads its front matter."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -10,15 +10,30 @@ from shared.contracts.recipe import Recipe
 from shared.contracts.report import DatasetReport
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought
+from shared.problems.licences import licence_of
 from shared.statistics import TOKEN_UNIT
 
 ABOUT = {
     "journey": "long thoughts: wrong turns, reflections, backtracks, then the correct path",
     "shortcut": "the correct paths of the same trees, and nothing else",
-    "preference": "a right step against a wrong sibling after the same steps, as pairs for DPO",
+    "preference": "a right step against a wrong sibling after the same steps, or a right response against a wrong one, for DPO",
+    "prm": "beginnings of solutions with a label for each step, for a process reward model",
+    "sft": "teachers' verified responses and imported solutions",
 }
 PLUMBING = {"needs", "max_attempts", "max_dead", "deadline_seconds"}
 """Settings of a stage that change nothing in the data."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage behind the data took of one model."""
+
+    stage: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,11 @@ class CardFacts:
     notes: Mapping[str, int]
     sources: Mapping[str, int]
     """What grew the trees (model and prompt) -> trees."""
+    publishers: Mapping[str, int]
+    """Source of the problems behind the data -> problems."""
+    prompts: Collection[str]
+    """Names and versions of all prompts that any of the data was made with."""
+    costs: Sequence[Cost]
     example: LongThought | None
 
 
@@ -48,7 +68,9 @@ def card(recipe: Recipe, stage_name: str, facts: CardFacts) -> str:
         _turns(facts.turns),
         _filters(facts),
         _provenance(recipe, stage_name, stage, facts),
-        _prompt_texts(stage),
+        _licences(facts.publishers),
+        _costs(facts.costs),
+        _prompt_texts(facts.prompts),
         _example(facts.example),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -139,9 +161,36 @@ def _provenance(recipe: Recipe, name: str, stage: CompileStage, facts: CardFacts
     return f"## Where it comes from\n\n```yaml\n{yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)}```"
 
 
-def _prompt_texts(stage: CompileStage) -> str:
-    used = ["solve", *(["refine"] if stage.refiner.kind == "llm" else [])]
-    texts = [f"`{prompts.version(name)}`\n\n```jinja\n{prompts.source(name)}\n```" for name in used]
+def _licences(publishers: Mapping[str, int]) -> str:
+    if not publishers:
+        return ""
+    rows = [f"| {source or 'not named'} | {count} | {licence_of(source)} |" for source, count in sorted(publishers.items())]
+    head = ["| problems of | problems | licence |", "|---|---|---|"]
+    return "\n".join(["## Licences of the sources", "", *head, *rows])
+
+
+def _costs(costs: Sequence[Cost]) -> str:
+    """What was paid, for all answers of these stages, the rejected ones included."""
+    if not costs:
+        return ""
+    rows = [
+        f"| {one.stage} | {one.model} | {one.requests:,} | {one.prompt_tokens:,} | {one.completion_tokens:,} | {one.dollars:.4f} |"
+        for one in costs
+    ]
+    total = f"| all | | | | | {sum(one.dollars for one in costs):.4f} |"
+    head = ["| stage | model | requests | tokens read | tokens written | US dollars |", "|---|---|---|---|---|---|"]
+    return "\n".join(["## Costs", "", *head, *rows, total])
+
+
+def _prompt_texts(used: Collection[str]) -> str:
+    """The text of every prompt in use; of one whose words have changed since, that they have."""
+    texts = []
+    for version in sorted({prompts.version("solve"), *used}):
+        name = version.partition("@")[0]
+        if name in prompts.names() and prompts.version(name) == version:
+            texts.append(f"`{version}`\n\n```jinja\n{prompts.source(name)}\n```")
+        else:
+            texts.append(f"`{version}`: its words have changed since; the version's text is in the code's history.")
     return "\n\n".join(["## Prompts", *texts])
 
 

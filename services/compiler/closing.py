@@ -6,18 +6,27 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.compiler.card import CardFacts, card
-from services.compiler.export import Row, export, model_of
+from services.compiler.card import CardFacts, Cost, card
+from services.compiler.export import Row, export
+from services.compiler.responses import samples
 from shared.artifacts import upload_folder
 from shared.contracts.report import DatasetReport
-from shared.contracts.thought import LongThought, PreferencePair, Role
+from shared.contracts.stages import CompileStage
+from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Role, Shortcut, StepLabels, Walked
 from shared.ledger.items import NewRecord, Result
 from shared.statistics import Statistics
 from shared.work.context import Work
 
-KINDS = {"journey": "thought", "shortcut": "shortcut", "preference": "pair"}
-"""Configuration of the dataset -> kind of its records."""
-TALLIES = ("sources", "skipped", "notes", "refinement")
+KINDS: dict[str, tuple[str, type[Row]]] = {
+    "journey": ("thought", LongThought),
+    "shortcut": ("shortcut", Shortcut),
+    "preference": ("pair", PreferencePair),
+    "prm": ("steps", StepLabels),
+}
+"""Configuration of the dataset -> kind of its records, and what they are."""
+GIVEN: dict[str, type[Response] | type[Example]] = {"response": Response, "example": Example}
+"""Kinds of the records of other stages that become the configuration `sft`."""
+TALLIES = ("sources", "prompts", "skipped", "notes", "refinement")
 """What the items counted, each a figure by name."""
 
 
@@ -32,11 +41,13 @@ def _export(work: Work) -> DatasetReport:
     sums = {name: Counter[str]() for name in TALLIES}
     for tally in work.stream(work.lease.stage, "tally"):
         for name, counts in sums.items():
-            counts.update(tally[name])
+            counts.update(tally.get(name, {}))
     with tempfile.TemporaryDirectory(prefix="longthought-export-") as temporary:
         folder = Path(temporary)
-        passed = {config: Passing() for config in KINDS}
-        splits = {config: export(folder, config, passing.through(_rows(work, config))) for config, passing in passed.items()}
+        passed = {config: Passing() for config in configurations(work.stage)}
+        splits = {}
+        for config, passing in passed.items():
+            splits[config] = export(folder, config, passing.through(_rows(work, config, sums["skipped"])))
         report = DatasetReport(
             origin=work.origin(),
             uri=work.folder,
@@ -45,16 +56,60 @@ def _export(work: Work) -> DatasetReport:
             refinement=dict(sorted(sums["refinement"].items())),
             statistics={config: passing.statistics.figures() for config, passing in passed.items()},
         )
-        journey = passed["journey"]
-        facts = CardFacts(report, splits, journey.statistics.turns, sums["notes"], sums["sources"], journey.example)
+        journey = passed.get("journey", Passing())
+        facts = CardFacts(
+            report=report,
+            splits=splits,
+            turns=journey.statistics.turns,
+            notes=sums["notes"],
+            sources=sums["sources"],
+            publishers=_publishers(work),
+            prompts=sums["prompts"].keys() | set().union(*(passing.prompts for passing in passed.values())),
+            costs=_costs(work),
+            example=journey.example,
+        )
         (folder / "README.md").write_text(card(work.recipe, work.lease.stage, facts), encoding="utf-8")
         upload_folder(folder, work.folder)
     return report
 
 
-def _rows(work: Work, config: str) -> Iterator[Row]:
+def _publishers(work: Work) -> Counter[str]:
+    """How many problems of each publisher the data rests on."""
+    recipe = work.recipe
+    stages = [recipe.stages[name] for name in recipe.behind(work.lease.stage)]
+    named = {source for stage in stages for field, source in stage.sources() if field == "problems" and source in recipe.problems}
+    return Counter(body.get("source", "") for name in sorted(named) for body in work.stream_source(name))
+
+
+def _costs(work: Work) -> list[Cost]:
+    """What the stages behind the data, and this one, took of each model."""
+    names = [*work.recipe.behind(work.lease.stage), work.lease.stage]
+    rows = sorted(work.usage(), key=lambda row: (row.stage, row.model, row.role))
+    return [
+        Cost(row.stage, row.model, row.requests, row.prompt_tokens, row.completion_tokens, row.cost)
+        for row in rows
+        if row.stage in names
+    ]
+
+
+def configurations(stage: CompileStage) -> tuple[str, ...]:
+    """What a dataset of this stage has."""
+    trees = ("journey", "shortcut") if stage.trees else ()
+    pairs = ("preference",) if stage.trees or stage.response_pairs else ()
+    return (*trees, *pairs, *(("prm",) if stage.step_labels != "none" else ()), *(("sft",) if stage.data else ()))
+
+
+def _rows(work: Work, config: str, skipped: Counter[str]) -> Iterator[Row]:
     """A configuration's records, in order of their ids."""
-    return (model_of(config, body) for body in work.stream(work.lease.stage, KINDS[config]))
+    if config != "sft":
+        kind, model = KINDS[config]
+        yield from (model.model_validate(body) for body in work.stream(work.lease.stage, kind))
+        return
+    stage: CompileStage = work.stage
+    for giver in sorted(stage.data, key=lambda name: f"{name}/"):  # as the ids begin
+        for kind, given in GIVEN.items():  # a stage gives records of one of these kinds
+            found = (given.model_validate(body) for body in work.stream(giver, kind))
+            yield from samples(stage, giver, found, skipped)
 
 
 class Passing:
@@ -64,14 +119,21 @@ class Passing:
         self.statistics = Statistics()
         self.example: LongThought | None = None
         """The thought with the most wrong turns, the first of them."""
+        self.prompts: set[str] = set()
+        """Names and versions of the prompts they were made with."""
 
     def through(self, records: Iterator[Row]) -> Iterator[Row]:
         """The same records."""
         for record in records:
             if isinstance(record, PreferencePair):
                 self.statistics.add(record.prefix + record.chosen)
+            elif isinstance(record, StepLabels):
+                self.statistics.add("\n".join(record.steps))
             else:
-                self.statistics.add(record.completion, record.spans)
+                self.statistics.add(record.completion, record.spans if isinstance(record, Walked) else ())
+            self.prompts.update((record.origin.prompt or "").split())
+            if isinstance(record, LongThought) and record.refiner_prompt:
+                self.prompts.add(record.refiner_prompt)
             if isinstance(record, LongThought) and (self.example is None or _turns(record) > _turns(self.example)):
                 self.example = record
             yield record

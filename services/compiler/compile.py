@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from services.compiler.labels import step_labels
 from services.compiler.pairs import tree_pairs
 from services.compiler.refine import Refined
 from services.compiler.traverse import Manner, PassedOver, Piece, correct_leaves, could_go_wrong, draft_text, shortcut, walk
 from shared.contracts.base import Origin
 from shared.contracts.stages import CompileStage
-from shared.contracts.thought import LongThought, PreferencePair, Role, Shortcut, Span, Split
+from shared.contracts.thought import LongThought, PreferencePair, Role, Shortcut, Span, Split, StepLabels
 from shared.contracts.tree import ReasoningTree
 
 NO_WRONG_BRANCH = "no wrong branch"
@@ -35,6 +36,7 @@ class Compiled:
     drafts: list[Draft] = field(default_factory=list)
     shortcuts: list[Shortcut] = field(default_factory=list)
     pairs: list[PreferencePair] = field(default_factory=list)
+    labels: list[StepLabels] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -51,7 +53,12 @@ def compile_trees(trees: Sequence[ReasoningTree], stage: CompileStage, seed: int
 
 
 def _compile_tree(tree: ReasoningTree, stage: CompileStage, seed: int, origin: Origin, into: Compiled) -> None:
-    """Thought number n ends at the n-th best leaf, then from the best again; each leaf so used gives one shortcut."""
+    """Thought number n ends at the n-th best leaf, then from the best again; each leaf so used gives one shortcut.
+
+    Steps are labelled in every tree: one that nobody solved has wrong ones to tell of.
+    """
+    if stage.step_labels != "none":
+        into.labels.extend(step_labels(tree, stage.step_labels, split_of(tree.problem.question, stage.test_share), origin))
     leaves = correct_leaves(tree)
     winding = Manner(stage.wrong_trials, stage.trial_share, stage.stop_at_wrong, stage.wrong_depth)
     if stage.without_wrong_branch == "pass_over" and not any(could_go_wrong(tree, leaf, winding) for leaf in leaves):

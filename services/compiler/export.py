@@ -12,11 +12,10 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.contracts.thought import LongThought, PreferencePair, Shortcut
+from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Shortcut, StepLabels
 from shared.prompts import render
 
-Row = LongThought | Shortcut | PreferencePair
-_MODELS: dict[str, type[Row]] = {"journey": LongThought, "shortcut": Shortcut, "preference": PreferencePair}
+Row = LongThought | Shortcut | PreferencePair | StepLabels | Response | Example
 BATCH = 1000
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _WALKED = [
@@ -50,6 +49,34 @@ SCHEMAS = {
             ("stage", pa.string()),
         ]
     ),
+    "prm": pa.schema(
+        [
+            ("id", pa.string()),
+            ("problem_id", pa.string()),
+            ("tree_id", pa.string()),
+            ("question", pa.string()),
+            ("prompt", pa.string()),
+            ("completions", pa.list_(pa.string())),
+            ("labels", pa.list_(pa.bool_())),
+            ("node_ids", pa.list_(pa.int64())),
+            ("how", pa.string()),
+            ("run_id", pa.string()),
+            ("stage", pa.string()),
+        ]
+    ),
+    "sft": pa.schema(
+        [
+            ("id", pa.string()),
+            ("problem_id", pa.string()),
+            ("question", pa.string()),
+            ("answer", pa.string()),
+            ("messages", _MESSAGES),
+            ("model", pa.string()),
+            ("model_prompt", pa.string()),
+            ("run_id", pa.string()),
+            ("stage", pa.string()),
+        ]
+    ),
 }
 """Columns of each configuration."""
 
@@ -78,28 +105,29 @@ def export(folder: Path, config: str, records: Iterable[Row]) -> dict[str, int]:
 
 def row_of(record: Row) -> dict[str, Any]:
     """A record as its configuration's row. `messages` is the chat to train on, its user's turn the `solve` prompt."""
-    user = {"role": "user", "content": render("solve", question=record.question)}
-    row: dict[str, Any] = {"id": record.id, "problem_id": record.problem_id, "tree_id": record.tree_id, "question": record.question}
+    instruction = render("solve", question=record.question)
+    row: dict[str, Any] = {"id": record.id, "problem_id": record.problem_id, "question": record.question}
     row |= {"run_id": record.origin.run_id, "stage": record.origin.stage}
     if isinstance(record, PreferencePair):
         # The steps that both sides share stand in both completions: in DPO's difference they cancel.
         sides = {"chosen": record.chosen, "rejected": record.rejected}
-        row |= {"prompt": [user], "prefix": record.prefix, "chosen_node": record.chosen_node, "rejected_node": record.rejected_node}
+        row |= {"tree_id": record.tree_id, "prompt": [{"role": "user", "content": instruction}], "prefix": record.prefix}
+        row |= {"chosen_node": record.chosen_node, "rejected_node": record.rejected_node}
         return row | {side: [{"role": "assistant", "content": record.prefix + step}] for side, step in sides.items()}
+    if isinstance(record, StepLabels):  # TRL's layout for stepwise supervision
+        row |= {"tree_id": record.tree_id, "prompt": record.question, "completions": record.steps, "labels": record.labels}
+        return row | {"node_ids": record.node_ids, "how": record.how}
+    row |= {"answer": record.answer, "messages": [message.model_dump() for message in record.messages(instruction)]}
+    if isinstance(record, Response | Example):
+        return row | {"model": record.origin.model, "model_prompt": record.origin.prompt}
     row |= {
-        "answer": record.answer,
-        "messages": [user, {"role": "assistant", "content": record.completion}],
+        "tree_id": record.tree_id,
         "spans": [{"text": span.text, "role": span.role.value, "node_id": span.node_id} for span in record.spans],
         "leaf_id": record.leaf_id,
     }
     if isinstance(record, LongThought):
         row |= {"refiner": record.refiner, "refiner_prompt": record.refiner_prompt, "refiner_model": record.refiner_model}
     return row
-
-
-def model_of(config: str, body: dict[str, Any]) -> Row:
-    """A body of the ledger as a record of a configuration."""
-    return _MODELS[config].model_validate(body)
 
 
 class _SplitWriter:

@@ -8,10 +8,11 @@ from typing import Any
 from services.compiler.closing import close
 from services.compiler.compile import Compiled, Draft, compile_trees, thought_of
 from services.compiler.refine import refine
+from services.compiler.responses import response_pairs
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
 from shared.contracts.stages import CompileStage
-from shared.contracts.thought import LongThought
+from shared.contracts.thought import LongThought, Response
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
@@ -23,8 +24,25 @@ AT_ONCE = 32
 
 @handles("compile")
 async def compile_item(work: Work) -> Result:
-    """Records `thought`, `shortcut` and `pair` of some trees, and one `tally`; of the closing item, the `dataset`."""
-    return await (close(work) if work.payload.close else _compile(work))
+    """Records `thought`, `shortcut`, `pair` and `steps` of some trees, `pair` of some responses, and a `tally` of each item.
+
+    Of the closing item, the `dataset`.
+    """
+    if work.payload.close:
+        return await close(work)
+    return await (_compile(work) if work.payload.stage is None else _pair(work))
+
+
+async def _pair(work: Work) -> Result:
+    """Pairs of responses."""
+    assert work.payload.stage is not None
+    skipped: Counter[str] = Counter()
+    bodies = await work.records_by_key(work.payload.stage, "response", work.payload.keys)
+    responses = [Response.model_validate(body) for body in bodies]
+    pairs = list(response_pairs(work.stage, work.payload.stage, responses, work.recipe.seed, work.origin(), skipped))
+    records = [NewRecord("pair", pair.id, pair.model_dump(mode="json")) for pair in pairs]
+    records.append(NewRecord("tally", work.lease.key, {"skipped": skipped}))
+    return Result(records, summary={"pairs": len(pairs), "skipped": skipped.total()})
 
 
 async def _compile(work: Work) -> Result:
@@ -37,8 +55,16 @@ async def _compile(work: Work) -> Result:
         *(NewRecord("thought", thought.id, thought.model_dump(mode="json")) for thought in thoughts),
         *(NewRecord("shortcut", shortcut.id, shortcut.model_dump(mode="json")) for shortcut in compiled.shortcuts),
         *(NewRecord("pair", pair.id, pair.model_dump(mode="json")) for pair in compiled.pairs),
+        *(NewRecord("steps", one.id, one.model_dump(mode="json")) for one in compiled.labels),
     ]
-    tally = {"sources": _sources(bodies), "skipped": compiled.skipped, "notes": compiled.notes, "refinement": refinement}
+    prompts = Counter(name for body in bodies for name in (body["origin"]["prompt"] or "").split())
+    tally = {
+        "sources": _sources(bodies),
+        "prompts": prompts,
+        "skipped": compiled.skipped,
+        "notes": compiled.notes,
+        "refinement": refinement,
+    }
     records.append(NewRecord("tally", work.lease.key, tally))
     return Result(records, summary={"thoughts": len(thoughts), "trees": len(bodies), "skipped": compiled.skipped.total()})
 

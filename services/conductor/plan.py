@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import groupby
 
 from sqlalchemy import select
 
@@ -27,6 +28,7 @@ from shared.ledger.tables import problem_sets
 
 IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
+PAIR_PROBLEMS = 50
 EVALUATE_PROBLEMS = 32
 EVAL_REWARD_PROBLEMS = 32
 TRANSLATE_RESPONSES = 16
@@ -138,7 +140,18 @@ def _compile(ledger: Ledger, run_id: str, stage: CompileStage, roles: dict[str, 
     for first in range(0, len(keys), COMPILE_TREES):
         payload = Payload(roles=roles, keys=tuple(keys[first : first + COMPILE_TREES]))
         yield _item(f"trees-{first:06}", stage.service, payload)
+    for name in stage.data if stage.response_pairs else ():
+        keys = record_keys(ledger, run_id, name, "response")
+        by_problem = [list(group) for _, group in groupby(sorted(keys, key=_problem_of), key=_problem_of)]
+        for first in range(0, len(by_problem), PAIR_PROBLEMS):
+            part = tuple(key for group in by_problem[first : first + PAIR_PROBLEMS] for key in group)
+            yield _item(f"pairs-{name}-{first:06}", stage.service, Payload(stage=name, keys=part))
     yield _item("close", stage.service, Payload(close=True), phase=1)
+
+
+def _problem_of(key: str) -> str:
+    """The problem of a response's key, `PROBLEM#DRAW`."""
+    return key.rpartition("#")[0]
 
 
 def _translate(ledger: Ledger, run_id: str, stage: TranslateStage, roles: dict[str, ModelRef]) -> Iterator[NewItem]:

@@ -1,4 +1,4 @@
-"""What training data is made of: LongThought, Shortcut, Response, Example, PreferencePair.
+"""What training data is made of: LongThought, Shortcut, Response, Example, PreferencePair, StepLabels.
 
 Everything that can be trained on has `question` and `completion`; the chat messages follow from these two in one place
 (`messages`).
@@ -159,3 +159,28 @@ class PreferencePair(Record):
     chosen_node: int | None = None
     rejected_node: int | None = None
     origin: Origin
+
+
+class StepLabels(Record):
+    """A beginning of a solution with a label for each step: what a process reward model is trained on."""
+
+    id: str
+    problem_id: str
+    question: str
+    split: Split = "train"
+    tree_id: str
+    steps: Annotated[tuple[str, ...], Field(min_length=1)]
+    labels: tuple[bool, ...]
+    """Whether each step is right; a wrong one is the last."""
+    node_ids: tuple[int, ...]
+    how: Literal["verdicts", "values"]
+    """Whose labels: the judge's verdicts, or what solutions that go on from the step came to."""
+    origin: Origin
+
+    @model_validator(mode="after")
+    def _each_step_has_its_label(self) -> Self:
+        if not len(self.steps) == len(self.labels) == len(self.node_ids):
+            raise ValueError(f"labels {self.id}: {len(self.steps)} steps, {len(self.labels)} labels, {len(self.node_ids)} nodes")
+        if not all(self.labels[:-1]):
+            raise ValueError(f"labels {self.id}: a wrong step is followed by others")
+        return self

@@ -42,7 +42,8 @@ class Payload(Record):
     | select | nothing |
     | translate | `stage` and `keys` of at most 16 of its responses, `roles` |
     | eval_reward | `problems` (at most 32), `roles`; the closing item `close` and `roles` |
-    | compile | `keys` of at most 200 trees, `roles`; the closing item only `close` |
+    | compile | `keys` of at most 200 trees, `roles`; or `stage` and `keys` of at most 50 problems' responses; the closing item
+    only `close` |
     | train | `roles` (`base`) |
     | evaluate | `problems` (at most 32), `roles` (`policy`); the closing item `close` and in `roles` all models by their names |
     """

@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import Row
+
 from shared.artifacts import item_folder
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
@@ -15,7 +17,7 @@ from shared.engines.roles import Serving
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, load_partials, report_progress, save_partial
 from shared.ledger.problems import get_set, iterate_problems
-from shared.ledger.records import UsageRow, append_usage, iterate_records, record_keys, records_by_key
+from shared.ledger.records import UsageRow, append_usage, iterate_records, record_keys, records_by_key, run_usage
 
 
 class Work:
@@ -57,9 +59,12 @@ class Work:
 
     async def source(self, name: str) -> list[Problem]:
         """All problems of a source of the recipe."""
+        return await asyncio.to_thread(lambda: [Problem.model_validate(body) for body in self.stream_source(name)])
+
+    def stream_source(self, name: str) -> Iterator[dict[str, Any]]:
+        """Bodies of a source's problems, a page at a time: for a thread of its own."""
         asked = self.recipe.problems[name]
-        bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, asked.stored_as, asked.first, asked.count)))
-        return [Problem.model_validate(body) for body in bodies]
+        return iterate_problems(self.ledger, asked.stored_as, asked.first, asked.count)
 
     async def asked(self, name: str) -> tuple[str, int | None]:
         """What a stage's `problems` are called in reports, and how many they are (None: nothing tells any more)."""
@@ -86,6 +91,10 @@ class Work:
     def stream(self, stage: str, kind: str) -> Iterator[dict[str, Any]]:
         """As `records`, a page at a time: for a thread of its own, and more records than memory holds."""
         return iterate_records(self.ledger, self.lease.run_id, stage, kind)
+
+    def usage(self) -> list[Row[Any]]:
+        """What the run has taken so far, by stage, role and model."""
+        return run_usage(self.ledger, self.lease.run_id)
 
     async def records_by_key(self, stage: str, kind: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
         """Bodies of the published records with these keys, sorted by key."""

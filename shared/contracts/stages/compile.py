@@ -35,6 +35,14 @@ class ResponsePairs(Frozen):
     pairs: Count = 5
     """Pairs made of them: each drawn response stands in as few pairs as can be."""
 
+    @model_validator(mode="after")
+    def _there_are_so_many(self) -> Self:
+        if self.pairs > self.right * self.wrong:
+            raise ValueError(
+                f"pairs: {self.right} right and {self.wrong} wrong responses make no more than {self.right * self.wrong}"
+            )
+        return self
+
 
 class CompileStage(StageBase):
     """Trees into long thoughts, shortcuts, pairs and step labels; responses into samples and pairs. Exported as one dataset."""

@@ -30,6 +30,7 @@ class ScriptedEndpoint:
 
 def recipe_of(**compile_stage):
     """A recipe with a search and a compile stage."""
+    data = compile_stage.get("data", ())
     return Recipe.model_validate(
         {
             "name": "tiny",
@@ -38,6 +39,7 @@ def recipe_of(**compile_stage):
             "problems": {"train": {"generator": "arithmetic", "count": 4}},
             "stages": {
                 "search": {"kind": "search", "problems": "train", "policy": "base"},
+                **{name: {"kind": "distill", "problems": "train", "teacher": "big"} for name in data},
                 "compile": {"kind": "compile", "trees": "search", **compile_stage},
             },
         }
@@ -52,10 +54,10 @@ def memory_work(*args, **kwargs) -> Any:
 class MemoryWork:
     """One item of the compile stage; `store` maps (stage, kind) to records by key."""
 
-    def __init__(self, recipe, store, folder, *, key="trees-000000", keys=(), close=False, endpoint=None):
+    def __init__(self, recipe, store, folder, *, key="trees-000000", keys=(), stage=None, close=False, endpoint=None):
         self.recipe, self.stage, self.store = recipe, recipe.stages["compile"], store
         self.lease = SimpleNamespace(run_id="r1", stage="compile", key=key, item_id=f"r1/compile/{key}")
-        self.payload = Payload(keys=tuple(keys), close=close)
+        self.payload = Payload(keys=tuple(keys), stage=stage, close=close)
         self.folder = f"file://{folder}"
         self.partials = {}
         self._endpoint = endpoint
@@ -71,8 +73,16 @@ class MemoryWork:
         found = self.store.get((stage, kind), {})
         return (found[key] for key in sorted(found))
 
+    def usage(self):
+        about = {"role": "policy", "model": "base", "requests": 7, "prompt_tokens": 100, "completion_tokens": 50, "cost": 0.25}
+        return [SimpleNamespace(stage=stage, **about) for stage in ("search", "preflight")]
+
+    def stream_source(self, name):
+        return iter([{"source": "gsm8k"}, {"source": "gsm8k"}, {}])
+
     async def records_by_key(self, stage, kind, keys):
-        return [body for body in self.stream(stage, kind) if body["problem"]["id"] in keys]
+        found = self.store.get((stage, kind), {})
+        return [found[key] for key in sorted(found) if key in keys]
 
     async def save(self, seq, body):
         assert seq not in self.partials, "a sequence number is used once"

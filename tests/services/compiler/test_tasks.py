@@ -13,6 +13,7 @@ from shared.contracts.thought import LongThought, PreferencePair, Shortcut
 from shared.contracts.tree import ReasoningTree
 from tests.services.compiler.fakes import ScriptedEndpoint, memory_work, recipe_of
 from tests.services.compiler.growing import PENS, build
+from tests.services.compiler.test_responses import response
 
 BARREN = [*PENS[:7], (4, "The answer is 17.", {**PENS[7][2], "answer": "17", "verified": False}), *PENS[8:]]
 
@@ -111,8 +112,57 @@ async def test_the_card_says_what_is_in_it_and_where_from(tmp_path):
     card = (tmp_path / "README.md").read_text()
     matter = yaml.safe_load(card.split("---")[1])
     assert [config["config_name"] for config in matter["configs"]] == ["journey", "shortcut", "preference"]
-    for part in ("passed over: no verified leaf | 6", "## Wrong turns a thought", "policy (solve@1): 30", "`solve@", "conclusion"):
+    for part in (
+        "passed over: no verified leaf | 6",
+        "## Wrong turns a thought",
+        "policy (solve@1): 30",
+        "`solve@",
+        "conclusion",
+        "| gsm8k | 2 | MIT",
+        "| search | base | 7 | 100 | 50 | 0.2500 |",
+    ):
         assert part in card, part
+
+
+def taught(problems=12, draws=12):
+    """A teacher's responses to some of the forest's questions: one in four right, one in six cut."""
+    found = {}
+    for place in range(problems):
+        question = build(PENS, problem_id=f"pens-{place:02}").problem.question
+        for draw in range(draws):
+            one = response(draw, draw % 4 == 0, problem=f"pens-{place:02}", finish_reason="length" if draw % 6 == 5 else "stop")
+            found[one.id] = one.model_copy(update={"question": question}).model_dump(mode="json")
+    return found
+
+
+async def test_trees_and_responses_make_one_dataset_that_opens_whole(tmp_path, quiet_datasets):
+    store = forest() | {("taught", "response"): taught()}
+    recipe = recipe_of(
+        data=["taught"], response_pairs={"right": 2, "wrong": 2, "pairs": 2}, step_labels="verdicts", test_share=0.3
+    )  # fmt: skip
+    pairs = memory_work(recipe, store, tmp_path, key="pairs", keys=list(store["taught", "response"]), stage="taught")
+    pairs.take(await compile_item(pairs))
+    report = await compiled(store, tmp_path / "export", recipe)
+    assert report.counts == {"journey": 24, "shortcut": 24, "preference": 72 + 24, "prm": 30 * 5, "sft": 12 * 3}
+    assert report.skipped["sft: a response that was cut"] == 24 and report.skipped["sft: a response that did not verify"] == 84
+    sides: dict[str, set] = {"train": set(), "test": set()}
+    for config in report.counts:
+        for split, rows in datasets.load_dataset(str(tmp_path / "export"), config, cache_dir=quiet_datasets).items():
+            sides[split] |= set(rows["question"])
+    assert sides["train"] and sides["test"] and not sides["train"] & sides["test"], "no question on both sides"
+    prm = datasets.load_dataset(str(tmp_path / "export"), "prm", split="train", cache_dir=quiet_datasets)[0]
+    assert len(prm["completions"]) == len(prm["labels"]) == len(prm["node_ids"]) and prm["prompt"] == prm["question"]
+    sft = datasets.load_dataset(str(tmp_path / "export"), "sft", split="train", cache_dir=quiet_datasets)[0]
+    assert (sft["model"], sft["model_prompt"], sft["stage"]) == ("big", "solve@1", "taught")
+    assert "18" in sft["messages"][1]["content"]
+
+
+async def test_a_dataset_of_responses_alone(tmp_path):
+    store = {("search", "tree"): {}, ("taught", "response"): taught(2)}
+    report = await compiled(store, tmp_path, recipe_of(trees=None, data=["taught"]), parts=0)
+    assert report.counts == {"sft": 6}
+    card = (tmp_path / "README.md").read_text()
+    assert "teachers' verified responses" in card and "Long thoughts of" in card
 
 
 async def test_no_thoughts_at_all_is_an_outcome_that_says_so(tmp_path):
