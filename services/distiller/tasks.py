@@ -1,18 +1,26 @@
 """The distiller's work items: `import` reads existing data, `distill` asks a teacher."""
 
+import asyncio
 from collections import Counter
 
+from services.distiller.contamination import Benchmarks
+from services.distiller.curate import curate, pass_rates
 from services.distiller.labelled_trees import tree_of
 from services.distiller.sample import PROMPT, sample
 from services.distiller.solutions import Unusable, chat_of, worked_solution
 from shared import prompts
 from shared.contracts.problem import Problem
-from shared.contracts.stages import DistillStage, ImportStage
+from shared.contracts.report import CurationReport
+from shared.contracts.stages import CurateStage, DistillStage, EvaluateStage, ImportStage
+from shared.contracts.stages.data import Difficulty
 from shared.contracts.thought import Example, Response
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
+
+PROGRESS_PROBLEMS = 1000
+"""A curation tells how far it is each time it has looked at so many."""
 
 
 @handles("import")
@@ -54,6 +62,47 @@ async def _example(work: Work, problem: Problem, form: str) -> Example:
         text=text,
         chat=tuple(chat),
     )
+
+
+@handles("curate")
+async def curate_problems(work: Work) -> Result:
+    """A `problem` record for each that is kept, in their order, a `dropped` one for each other, and the `curation`."""
+    stage: CurateStage = work.stage
+    problems = await work.problems()
+    benchmarks = Benchmarks(stage.decontaminate) if stage.decontaminate else None
+    sizes = {}
+    for name in stage.decontaminate.against if stage.decontaminate else ():
+        source = work.recipe.problems[name].stored_as
+        sizes[name] = await asyncio.to_thread(benchmarks.add, source, await work.source(name)) if benchmarks else 0
+    rates = await asyncio.to_thread(_pass_rates, work, stage.difficulty) if stage.difficulty else None
+    loop = asyncio.get_running_loop()
+
+    def progress(done: int) -> None:
+        if done % PROGRESS_PROBLEMS == 0:
+            asyncio.run_coroutine_threadsafe(work.progress({"done": done, "total": len(problems)}), loop).result()
+
+    found = await asyncio.to_thread(curate, problems, stage, benchmarks, rates, progress)
+    report = CurationReport(
+        origin=work.origin(),
+        source=(await work.asked(stage.problems))[0],
+        total=len(problems),
+        kept=len(found.kept),
+        dropped=found.counts(),
+        examples=found.examples(),
+        benchmarks=sizes,
+    )
+    records = [
+        *(NewRecord("problem", f"{place:08}", problem.model_dump(mode="json")) for place, problem in found.kept.items()),
+        *(NewRecord("dropped", f"{place:08}", fallen.model_dump(mode="json")) for place, fallen in found.dropped.items()),
+        NewRecord("curation", "curation", report.model_dump(mode="json")),
+    ]
+    return Result(records, summary={"kept": report.kept, "total": report.total})
+
+
+def _pass_rates(work: Work, band: Difficulty) -> dict[str, float]:
+    measured: EvaluateStage = work.recipe.stages[band.measured]  # type: ignore[assignment]
+    samples = (Response.model_validate(body) for body in work.stream(band.measured, "sample"))
+    return pass_rates(samples, band.model or measured.models[0])
 
 
 @handles("distill")

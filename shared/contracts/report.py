@@ -84,6 +84,32 @@ class DatasetReport(Record):
     """By configuration: tokens, lines, words a line, n-gram counts."""
 
 
+class Fallen(Frozen):
+    """A problem that a curation dropped."""
+
+    problem_id: str
+    question: str
+    """Its first 300 characters."""
+    rule: str
+    reason: str
+
+
+class CurationReport(Record):
+    """The outcome of a `curate` stage: how many problems fell to which rule."""
+
+    origin: Origin
+    source: str
+    """What was curated: the stored set."""
+    total: int
+    kept: int
+    dropped: dict[str, int]
+    """Rule -> problems that fell to it first: the stage's rules, contamination, not_measured, too_hard, too_easy, near_duplicate,
+    count."""
+    examples: dict[str, tuple[Fallen, ...]]
+    benchmarks: dict[str, int] = {}
+    """Benchmark -> its problems, which were looked for."""
+
+
 class Checkpoint(Record):
     """A trained model, with its lineage."""
 

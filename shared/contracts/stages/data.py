@@ -22,6 +22,7 @@ class ImportStage(StageBase):
 
 
 AnswerKind = Literal["integer", "decimal", "fraction", "expression", "interval", "choice", "text"]
+"""As shared/answers/kinds.py tells them apart."""
 CurationRule = Literal["image", "proof", "multi_part", "no_answer", "answer_kind"]
 CURATION_RULES: tuple[CurationRule, ...] = ("image", "proof", "multi_part", "no_answer", "answer_kind")
 
@@ -49,12 +50,12 @@ class Decontamination(Frozen):
     against: Annotated[tuple[str, ...], Field(min_length=1)]
     """Problem sources of the recipe."""
     ngrams: Annotated[tuple[Count, ...], Field(min_length=1)] = (13, 8)
-    """A problem falls when it shares a run of so many normalised words with a benchmark problem at least so long; for the
-    shortest of them only when `share` of its own n-grams are shared: 8 words in a row are often a common phrase."""
+    """A problem falls when it shares one run of the longest of these numbers of words with a benchmark problem; a shorter run is
+    often a common phrase, so of those it must share `share` (of the shorter text's) with one problem."""
     share: Fraction = 0.5
     likeness: Fraction = 0.9
     """Problems too short for the longest n-gram fall by exact normalised match, or by this likeness (1 less the normalised edit
-    distance)."""
+    distance) to one with the same numbers."""
 
 
 class CurateStage(StageBase):
@@ -68,7 +69,8 @@ class CurateStage(StageBase):
     """For the rule `answer_kind`: the kinds kept."""
     difficulty: Difficulty | None = None
     near_duplicates: Annotated[float | None, Field(gt=0, lt=1)] = 0.8
-    """Of problems whose words' 5-shingles are so alike (Jaccard, by MinHash), the first is kept; None: not looked for."""
+    """Of problems with the same numbers whose words' 5-shingles are so alike (Jaccard, by MinHash), the first is kept; None: not
+    looked for."""
     decontaminate: Decontamination | None = None
     count: Count | None = None
     """At most so many problems, the first that pass."""
