@@ -176,7 +176,7 @@ class Client:
         yield from self._pages(f"/v1/runs/{_part(run)}/items", "items", {"stage": stage, "state": state})
 
     def report(self, run: str) -> dict[str, Any]:
-        """{"models": {NAME: figures}, "rewards": {STAGE: figures}, "plots", "benchmarks", "datasets", "checkpoints"}."""
+        """Figures: `models` by name; `rewards`, `curations`, `datasets` and `checkpoints` by stage; `benchmarks`, `plots`."""
         return self._json("GET", f"/v1/runs/{_part(run)}/report")
 
     def datasets(self, run: str) -> dict[str, Any]:

@@ -26,9 +26,10 @@ def report(run_id: RunArgument, as_json: JsonOption = False) -> None:
         if as_json:
             print(json.dumps(found))
             return
-        if not found["models"] and not found["rewards"] and not found["datasets"]:
+        if not any(found[part] for part in ("models", "rewards", "curations", "datasets")):
             state = client.run(run_id)["state"]
-            stop(f"Nothing to report of {run_id} yet: it is {state}, and no evaluation or dataset of it is done.", FAILED)
+            trees = f" `longthought trees {run_id}` shows its searches." if next(client.records(run_id, kind="tree"), None) else ""
+            stop(f"Nothing to report of {run_id} yet: it is {state}, and no evaluation or dataset of it is done.{trees}", FAILED)
     out.print(picture(run_id, found))
 
 
@@ -39,6 +40,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
         parts += [models_table(run_id, found["models"]), *notes(found), ""]
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
+    for stage, curation in found["curations"].items():
+        parts += [curation_table(stage, curation), ""]
     for stage, dataset in found["datasets"].items():
         parts += [dataset_lines(stage, dataset), ""]
     for plot in found["plots"]:
@@ -86,6 +89,25 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
         f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
     ]
     return [Text(f"  {line}", style="dim") for line in lines]
+
+
+def curation_table(stage: str, curation: Mapping[str, Any]) -> RenderableType:
+    """How many problems fell to which rule, with one of them."""
+    total = max(1, curation["total"])
+    heading = Text.assemble(("Curation ", "bold"), f"{stage}: {curation['kept']:,} of {curation['total']:,} problems of ")
+    heading.append(f"{curation['source']} kept")
+    against = ", ".join(f"{name} ({count:,})" for name, count in curation["benchmarks"].items())
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for title, justify in (("fell to", "left"), ("problems", "right"), ("share", "right"), ("for example", "left")):
+        table.add_column(title, justify=justify, no_wrap=title != "for example")  # type: ignore[arg-type]
+    for rule, count in sorted(curation["dropped"].items(), key=lambda one: -one[1]):
+        example = curation["examples"][rule][0]
+        shown = Text(f"{example['problem_id']}: {example['reason']}", style="dim")
+        table.add_row(rule.replace("_", " "), f"{count:,}", f"{count / total:.1%}", shown)
+    parts: list[RenderableType] = [heading]
+    if against:
+        parts.append(Text(f"  looked for in {against}", style="dim"))
+    return Group(*parts, *([table] if curation["dropped"] else []))
 
 
 def dataset_lines(stage: str, dataset: Mapping[str, Any]) -> RenderableType:

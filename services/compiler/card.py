@@ -7,7 +7,7 @@ import yaml
 
 from shared import prompts
 from shared.contracts.recipe import Recipe
-from shared.contracts.report import DatasetReport
+from shared.contracts.report import CurationReport, DatasetReport
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import LongThought
 from shared.problems.licences import licence_of
@@ -53,6 +53,8 @@ class CardFacts:
     prompts: Collection[str]
     """Names and versions of all prompts that any of the data was made with."""
     costs: Sequence[Cost]
+    curations: Mapping[str, CurationReport]
+    """Stage -> how the problems behind the data were chosen."""
     example: LongThought | None
 
 
@@ -66,6 +68,7 @@ def card(recipe: Recipe, stage_name: str, facts: CardFacts) -> str:
         _contents(facts),
         _statistics(facts.report),
         _turns(facts.turns),
+        _curations(facts.curations),
         _filters(facts),
         _provenance(recipe, stage_name, stage, facts),
         _licences(facts.publishers),
@@ -134,6 +137,18 @@ def _turns(turns: Mapping[int, int]) -> str:
     total = sum(turns.values())
     rows = [f"| {number} | {count} | {count / total:.1%} |" for number, count in sorted(turns.items())]
     return "\n".join(["## Wrong turns a thought", "", "| wrong turns | thoughts | share |", "|---|---|---|", *rows])
+
+
+def _curations(curations: Mapping[str, CurationReport]) -> str:
+    parts = []
+    for stage, report in curations.items():
+        looked = ", ".join(f"`{name}` ({count} problems)" for name, count in report.benchmarks.items())
+        said = f"Stage `{stage}` kept {report.kept} of the {report.total} problems of `{report.source}`."
+        rows = [f"| {rule} | {count} | {count / max(1, report.total):.1%} |" for rule, count in sorted(report.dropped.items())]
+        parts.append(f"{said} {f'Decontaminated against {looked}.' if looked else 'No benchmark was looked for.'}")
+        if rows:
+            parts.append("\n".join(["| fell to the rule | problems | share |", "|---|---|---|", *rows]))
+    return "\n\n".join(["## How the problems were chosen", *parts]) if parts else ""
 
 
 def _filters(facts: CardFacts) -> str:

@@ -10,7 +10,7 @@ from services.compiler.card import CardFacts, Cost, card
 from services.compiler.export import Row, export
 from services.compiler.responses import samples
 from shared.artifacts import upload_folder
-from shared.contracts.report import DatasetReport
+from shared.contracts.report import CurationReport, DatasetReport
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Role, Shortcut, StepLabels, Walked
 from shared.ledger.items import NewRecord, Result
@@ -66,6 +66,7 @@ def _export(work: Work) -> DatasetReport:
             publishers=_publishers(work),
             prompts=sums["prompts"].keys() | set().union(*(passing.prompts for passing in passed.values())),
             costs=_costs(work),
+            curations=_curations(work),
             example=journey.example,
         )
         (folder / "README.md").write_text(card(work.recipe, work.lease.stage, facts), encoding="utf-8")
@@ -79,6 +80,12 @@ def _publishers(work: Work) -> Counter[str]:
     stages = [recipe.stages[name] for name in recipe.behind(work.lease.stage)]
     named = {source for stage in stages for field, source in stage.sources() if field == "problems" and source in recipe.problems}
     return Counter(body.get("source", "") for name in sorted(named) for body in work.stream_source(name))
+
+
+def _curations(work: Work) -> dict[str, CurationReport]:
+    """The reports of the curations that the data rests on."""
+    stages = [name for name in work.recipe.behind(work.lease.stage) if work.recipe.stages[name].kind == "curate"]
+    return {name: CurationReport.model_validate(body) for name in stages for body in work.stream(name, "curation")}
 
 
 def _costs(work: Work) -> list[Cost]:

@@ -26,7 +26,7 @@ CHUNK = 2**18
 
 @router.get("/report")
 def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
-    """The figures of all `evaluate` and `eval_reward` stages, the datasets and the checkpoints; empty as long as there are none.
+    """The figures of all `evaluate` and `eval_reward` stages, curations, datasets and checkpoints; empty as long as there are none.
 
     `rewards`: a reward's figures, by stage. `models`: a model's figures by its name; measured by several stages, by NAME@STAGE.
     `plots`: `file` is the path below `files/`.
@@ -50,6 +50,7 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
             stage: {key: report[key] for key in report if key not in ("models", "origin")} for stage, report in reports.items()
         },
         "rewards": {row.stage: row.body for row in _all(ledger, run.id, "reward_report")},
+        "curations": {row.stage: row.body for row in _all(ledger, run.id, "curation")},
         "datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")},
         "checkpoints": {row.stage: row.body for row in _all(ledger, run.id, "checkpoint")},
     }

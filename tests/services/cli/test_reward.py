@@ -15,6 +15,7 @@ from shared.contracts.recipe import Recipe
 from tests.services.cli.fake_gateway import fake_gateway, run, stage
 
 NOTHING: dict[str, Any] = {"problems": None, "kind": "arithmetic", "setting": {}, "judge": None, "policy": None, "spec": {}}
+EMPTY: dict[str, Any] = {"models": {}, "rewards": {}, "curations": {}, "datasets": {}, "plots": []}
 PART = {"count": None, "skip": 0, "seed": 7}
 
 
@@ -64,7 +65,7 @@ def report(**changes: Any) -> dict[str, Any]:
 
 def drawn(rewards: dict[str, Any], width: int = 80) -> str:
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(picture("run-1", {"models": {}, "rewards": rewards, "datasets": {}, "plots": []}))
+    console.print(picture("run-1", {**EMPTY, "rewards": rewards}))
     return console.export_text()
 
 
@@ -83,7 +84,9 @@ def test_the_command_posts_waits_and_prints(monkeypatch: pytest.MonkeyPatch) -> 
     answers: dict[str, Any] = {
         "POST /v1/runs": [(201, {"id": "tiny-1"})],
         "GET /v1/runs/tiny-1": [(200, finished)],
-        "GET /v1/runs/tiny-1/report": [(200, {"models": {}, "rewards": {"reward": report()}, "datasets": {}, "plots": []})],
+        "GET /v1/runs/tiny-1/report": [
+            (200, {"models": {}, "rewards": {"reward": report()}, "curations": {}, "datasets": {}, "plots": []})
+        ],
     }
     with fake_gateway(answers) as gateway:
         monkeypatch.setenv("LONGTHOUGHT_URL", gateway.url)
@@ -94,3 +97,14 @@ def test_the_command_posts_waits_and_prints(monkeypatch: pytest.MonkeyPatch) -> 
     assert "rewards on labelled steps" in ran.stdout and "75.0%" in ran.stdout
     posted = json.loads(next(body for line, _, body in gateway.seen if line == "POST /v1/runs"))
     assert posted["models"] == {"judge": {"model": "gpt", "url": "http://x/v1"}} and posted["problems"]["labelled"]["count"] == 4
+
+
+def test_a_curation_shows_what_fell_to_which_rule() -> None:
+    fallen = {"problem_id": "p7", "question": "Prove it.", "rule": "proof", "reason": 'it asks for a proof: "Prove"'}
+    curation = {"source": "gsm8k", "total": 1000, "kept": 990, "dropped": {"proof": 10}, "examples": {"proof": [fallen]}}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(picture("run-1", {**EMPTY, "curations": {"kept": {**curation, "benchmarks": {"m": 30}}}}))
+    drawn = " ".join(captured.get().split())
+    for part in ("kept: 990 of 1,000 problems of gsm8k kept", "looked for in m (30)", "proof 10 1.0% p7: it asks for a proof"):
+        assert part in drawn, drawn

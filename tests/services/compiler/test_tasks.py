@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from services.compiler.tasks import compile_item
-from shared.contracts.report import DatasetReport
+from shared.contracts.recipe import Recipe
+from shared.contracts.report import CurationReport, DatasetReport
 from shared.contracts.thought import LongThought, PreferencePair, Shortcut
 from shared.contracts.tree import ReasoningTree
 from tests.services.compiler.fakes import ScriptedEndpoint, memory_work, recipe_of
-from tests.services.compiler.growing import PENS, build
+from tests.services.compiler.growing import ORIGIN, PENS, build
 from tests.services.compiler.test_responses import response
 
 BARREN = [*PENS[:7], (4, "The answer is 17.", {**PENS[7][2], "answer": "17", "verified": False}), *PENS[8:]]
@@ -163,6 +164,20 @@ async def test_a_dataset_of_responses_alone(tmp_path):
     assert report.counts == {"sft": 6}
     card = (tmp_path / "README.md").read_text()
     assert "teachers' verified responses" in card and "Long thoughts of" in card
+
+
+async def test_the_card_says_how_the_problems_were_chosen(tmp_path):
+    recipe = recipe_of(data=["taught"])
+    stages = {**recipe.model_dump(mode="json")["stages"], "kept": {"kind": "curate", "problems": "train"}}
+    stages["search"]["problems"] = "kept"
+    report = CurationReport(
+        origin=ORIGIN, source="sums", total=40, kept=30, dropped={"proof": 10}, examples={}, benchmarks={"held": 7}
+    )  # fmt: skip
+    store = forest() | {("kept", "curation"): {"curation": report.model_dump(mode="json")}}
+    await compiled(store, tmp_path, Recipe.model_validate({**recipe.model_dump(mode="json"), "stages": stages}))
+    card = (tmp_path / "README.md").read_text()
+    for part in ("`kept` kept 30 of the 40 problems of `sums`", "against `held` (7 problems)", "| proof | 10 | 25.0% |"):
+        assert part in card, part
 
 
 async def test_no_thoughts_at_all_is_an_outcome_that_says_so(tmp_path):

@@ -50,7 +50,15 @@ def test_cursors_that_nobody_gave_out(http: TestClient, run_id: str, cursor: str
 
 def test_the_report_is_empty_before_there_is_one(http: TestClient, run_id: str) -> None:
     report = http.get(f"/v1/runs/{run_id}/report").json()
-    assert report == {"models": {}, "plots": [], "benchmarks": {}, "rewards": {}, "datasets": {}, "checkpoints": {}}
+    assert report == {
+        "models": {},
+        "plots": [],
+        "benchmarks": {},
+        "rewards": {},
+        "curations": {},
+        "datasets": {},
+        "checkpoints": {},
+    }
 
 
 def test_the_report_of_one_stage(http: TestClient, run_id: str, work: Callable[..., None]) -> None:
