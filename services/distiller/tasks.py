@@ -112,6 +112,7 @@ async def distill(work: Work) -> Result:
     problems = await work.problems()
     if len(problems) != 1:
         raise Hopeless(f"{work.lease.item_id}: a distill item holds one problem, this one {len(problems)}")
+    work.rounds()
     bought = [Response.model_validate(body) for round_ in await work.saved() for body in round_["responses"]]
     teacher = await work.endpoint("teacher")
     origin = work.origin(model=teacher.uri, prompt=prompts.version(PROMPT))

@@ -23,6 +23,9 @@ class ModelSpec(Frozen):
     with `_API_KEY`, and none of ours: a recipe must not be able to send a worker's other secrets to an address of its choice."""
     price_per_million: tuple[float, float] = (0.0, 0.0)
     """US dollars for a million prompt and completion tokens."""
+    cache: bool = True
+    """For an endpoint: answers are kept, and whoever asks the same for the same item again, in this run or the recipe's next, gets
+    them at no cost."""
     max_model_len: Count | None = None
     engine: Literal["vllm", "transformers"] = "vllm"
     """Which engine of ours serves it; an endpoint (`url`) needs none."""

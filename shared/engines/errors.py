@@ -4,6 +4,9 @@
 class EngineError(Exception):
     """Any failure of a model, an endpoint or an engine."""
 
+    charged = False
+    """Whether a request may have been charged all the same: it had gone out, and its answer did not come back whole."""
+
 
 class EndpointUnreachable(EngineError):
     """Nothing answers at an endpoint's address, or it kept refusing for being busy until the patience was spent."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -81,8 +81,12 @@ class Server:
         """Closes all connections."""
         await self._http.aclose()
 
-    async def post(self, address: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(
+        self, address: str, body: dict[str, Any], once_more: Callable[[], Awaitable[None]] | None = None
+    ) -> dict[str, Any]:
         """POSTs JSON to an address of this server (`url` or `root` and a path), patiently.
+
+        `once_more` is awaited before a request is repeated that may have been charged.
 
         Raises EndpointUnreachable once the patience is spent (with the server's last words, if it had any), RequestRefused at once
         where asking again mends nothing, EngineDied of a local engine that is no more.
@@ -101,6 +105,8 @@ class Server:
                 raise _given_up(problem, attempt, wait)
             waited += wait
             await asyncio.sleep(wait)
+            if once_more and problem.charged:
+                await once_more()
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _try(self, address: str, body: dict[str, Any]) -> tuple[dict[str, Any] | EngineError, float | None, float]:
@@ -117,7 +123,9 @@ class Server:
             message = f"{address} cannot be reached: {type(error).__name__}: {self.safe(str(error))}"
             if gone := self._why_gone():
                 raise EngineDied(gone) from error
-            return (EngineDied if self.is_local else EndpointUnreachable)(message), None, self._patience.connect_seconds
+            problem: EngineError = (EngineDied if self.is_local else EndpointUnreachable)(message)
+            problem.charged = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return problem, None, self._patience.connect_seconds
         except RuntimeError as error:
             if not self._http.is_closed:
                 raise
@@ -149,7 +157,9 @@ class Server:
             return answer
         said = self.safe(response.text.strip())[:200]
         if answer is None and said.startswith("{"):
-            return EndpointUnreachable(f"{address} answered with JSON that breaks off or is none: {said}")
+            broken = EndpointUnreachable(f"{address} answered with JSON that breaks off or is none: {said}")
+            broken.charged = True
+            return broken
         raise RequestRefused(
             response.status_code, f"{address} answered with something else than a JSON object; is it the base URL? It said: {said}"
         )

@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,12 @@ from shared.engines.client import (
     EndpointUnreachable,
     EngineDied,
     EngineError,
-    OnUsage,
     RequestRefused,
     split_reasoning,
 )
 from shared.engines.transport import Patience, Server
 from shared.ledger.records import UsageRow
+from tests.shared.engines.banks import OpenBank
 from tests.shared.engines.scripted import Reply, Scripted, chat, choices, scripted_server
 
 QUICK = Patience(attempts=4, first_wait=0.001, longest_wait=0.01, busy_seconds=5.0, connect_seconds=0.05)
@@ -51,13 +52,9 @@ async def local(server: Scripted) -> AsyncIterator[Endpoint]:
     await connection.close()
 
 
-def recorder() -> tuple[list[UsageRow], OnUsage]:
-    rows: list[UsageRow] = []
-
-    async def record(row: UsageRow) -> None:
-        rows.append(row)
-
-    return rows, record
+def recorder() -> tuple[list[UsageRow], Any]:
+    bank = OpenBank()
+    return bank.rows, bank
 
 
 async def test_what_a_hosted_server_is_asked(server, hosted):
@@ -177,13 +174,16 @@ async def test_charged_but_useless_answers_are_metered(server, hosted):
 
 
 async def test_usage_outlives_a_cancellation(hosted):
-    entered, leave, rows = asyncio.Event(), asyncio.Event(), []
+    entered, leave = asyncio.Event(), asyncio.Event()
 
-    async def record(row: UsageRow) -> None:
-        entered.set()
-        await leave.wait()
-        rows.append(row)
+    class SlowBank(OpenBank):
+        async def settle(self, held: float, row: UsageRow | None) -> None:
+            entered.set()
+            await leave.wait()
+            await super().settle(held, row)
 
+    record: Any = SlowBank()
+    rows = record.rows
     request = asyncio.create_task(hosted.metered("teacher", record).complete("q", sampling=SAMPLING))
     await entered.wait()
     request.cancel()
