@@ -46,6 +46,8 @@ class Bank:
         """`scope`: the item's seed. `capped`: whether the run has a spend cap. `cached`: whether answers are kept."""
         self.round = 0
         """Set by handlers that work in rounds: what is asked again in another round is another question."""
+        self.anew = False
+        """Whether everything is to be asked, though there be an answer."""
         self.cached = cached
         self._ledger, self._lease, self._scope, self._capped = ledger, lease, scope, capped
         self._asked: Counter[str] = Counter()
@@ -61,6 +63,8 @@ class Bank:
 
     async def find(self, key: str) -> dict[str, Any] | None:
         """An answer bought before."""
+        if self.anew:
+            return None
         return await asyncio.to_thread(find_answer, self._ledger, key)
 
     async def keep(self, key: str, answer: dict[str, Any]) -> None:

@@ -85,14 +85,13 @@ class Work:
         """The model that plays a role, served and metered into the ledger. Raises KeyError for a role the item does not have."""
         ref = self.payload.roles[role]
         endpoint = await self._serving.endpoint(ref)
-        cached = ref.spec.cache
-        if self.lease.stage == PREFLIGHT:  # which asks whether the endpoint is there; a run that was done before needs none
-            cached = cached and await asyncio.to_thread(was_done_before, self.ledger, self.lease.run_id)
-        if cached != self._bank.cached:
-            bank = copy(self._bank)
-            bank.cached = cached
-            return endpoint.metered(role, bank)
-        return endpoint.metered(role, self._bank)
+        bank = self._bank
+        if not ref.spec.cache:
+            bank = copy(bank)
+            bank.cached = False
+        elif self.lease.stage == PREFLIGHT:  # which asks whether the endpoint is there; a run that was done before needs none
+            bank.anew = not await asyncio.to_thread(was_done_before, self.ledger, self.lease.run_id)
+        return endpoint.metered(role, bank)
 
     def rounds(self) -> None:
         """Says that this item works in rounds, each saved before the next begins: what it asks in one is another question than the
