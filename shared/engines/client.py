@@ -15,6 +15,7 @@ from shared.contracts.base import Message
 from shared.contracts.models import Sampling
 from shared.engines.bank import Bank, SpendCapReached, worst_case
 from shared.engines.errors import (
+    EndpointDown,
     EndpointUnreachable,
     EngineDied,
     EngineError,
@@ -30,6 +31,7 @@ __all__ = [
     "Choice",
     "Completion",
     "Endpoint",
+    "EndpointDown",
     "EndpointUnreachable",
     "EngineDied",
     "EngineError",

@@ -12,6 +12,14 @@ class EndpointUnreachable(EngineError):
     """Nothing answers at an endpoint's address, or it kept refusing for being busy until the patience was spent."""
 
 
+class EndpointDown(EndpointUnreachable):
+    """An endpoint's circuit is open: nothing was asked, and it is tried again in `seconds`. No fault of who asked."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class RequestRefused(EngineError):
     """A server refused a request in a way that asking again does not mend (400, 401, 404 ...)."""
 

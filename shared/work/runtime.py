@@ -17,7 +17,7 @@ import structlog
 
 from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.contracts.work import TRAINING
-from shared.engines.client import EngineDied, SpendCapReached
+from shared.engines.client import EndpointDown, EngineDied, SpendCapReached
 from shared.engines.roles import Engines
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, LeaseLost, Result, claim, commit, fail, lose, release, renew
@@ -29,7 +29,7 @@ from shared.work.registry import Hopeless, handler_of
 
 log = structlog.get_logger()
 
-DECIDING = (LeaseLost, SpendCapReached, EngineDied, Hopeless)
+DECIDING = (LeaseLost, SpendCapReached, EndpointDown, EngineDied, Hopeless)
 
 
 def cause_of(group: ExceptionGroup[Exception]) -> Exception:
@@ -114,6 +114,9 @@ class Runtime:
         except SpendCapReached as error:
             bound.warning("run paused", error=str(error))
             await asyncio.to_thread(release, self._ledger, lease)
+        except EndpointDown as error:
+            bound.warning("endpoint down", error=str(error))
+            await asyncio.to_thread(release, self._ledger, lease, error.seconds, str(error))
         except EngineDied as error:
             bound.warning("engine died", error=str(error))
             await self._settle(lose, lease)

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import math
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -12,9 +15,11 @@ import pytest
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
+from shared.engines.circuit import OPEN_AFTER
 from shared.engines.client import (
     Choice,
     Endpoint,
+    EndpointDown,
     EndpointUnreachable,
     EngineDied,
     EngineError,
@@ -209,6 +214,7 @@ async def test_retry_after_is_honoured(server, hosted, monkeypatch):
         waits.append(seconds)
 
     monkeypatch.setattr("shared.engines.transport.asyncio.sleep", sleep)
+    monkeypatch.setattr(hosted._server._limits, "_clock", lambda: sum(waits))  # all of the endpoint's callers wait as long
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
     server.script = [Reply(status=429, headers={"Retry-After": value}) for value in ("1.5", later)]
     await hosted.complete("q", sampling=SAMPLING)
@@ -457,3 +463,55 @@ async def test_many_requests_at_once(server, hosted):
     answers = await asyncio.gather(*(hosted.complete(f"q{number}", sampling=SAMPLING) for number in range(256)))
     assert len(answers) == 256
     assert len({asked["prompt"] for asked in server.asked}) == 256
+
+
+async def test_a_storm_of_refusals_is_weathered_by_asking_less(server, hosted):
+    """The server takes three at once and refuses the rest: all are answered in the end, and ever fewer are refused."""
+    busy = threading.Semaphore(3)
+
+    def storm(body: dict[str, Any]) -> Reply:
+        if not busy.acquire(blocking=False):
+            return Reply({"message": "slow down"}, 429)
+        time.sleep(0.005)
+        busy.release()
+        return Reply(choices("x"))
+
+    server.otherwise = storm
+    patient = replace(QUICK, attempts=50)
+    http = Server(server.url, KEY, patient)
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    answers = await asyncio.gather(*(endpoint.complete("q", sampling=SAMPLING) for _ in range(100)))
+    assert len(answers) == 100 and http._limits.at_once < 32
+    await http.close()
+
+
+async def test_an_outage_opens_the_circuit_and_one_request_closes_it(server, monkeypatch):
+    now = [0.0]
+    http = Server(server.url, KEY, replace(QUICK, attempts=1))
+    http._circuit._clock = lambda: now[0]
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    server.otherwise = lambda body: Reply({"message": f"down, {KEY}"}, 503)
+    for _ in range(OPEN_AFTER):
+        with pytest.raises(EndpointUnreachable):
+            await endpoint.complete("q", sampling=SAMPLING)
+    with pytest.raises(EndpointDown, match=r"is tried again in 30 s: .*down, \*\*\*") as down:
+        await endpoint.complete("q", sampling=SAMPLING)
+    assert KEY not in str(down.value) and len(server.asked) == OPEN_AFTER
+    now[0] += 30
+    server.otherwise = lambda body: Reply(choices("x"))
+    await asyncio.gather(
+        endpoint.complete("q", sampling=SAMPLING), endpoint.complete("q", sampling=SAMPLING), return_exceptions=True
+    )
+    await endpoint.complete("q", sampling=SAMPLING)
+    await http.close()
+
+
+async def test_a_slow_body_is_waited_for_and_one_that_never_ends_is_given_up(server):
+    http = Server(server.url, KEY, replace(QUICK, answer_seconds=0.5))
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    server.script = [Reply(choices("x"), slow=0.02)]
+    assert (await endpoint.complete("q", sampling=SAMPLING)).choices[0].text == "x"
+    server.script = [Reply(choices("x"), slow=1.0)]
+    with pytest.raises(EndpointUnreachable, match=r"gave no answer within 0.5 s"):
+        await endpoint.complete("q", sampling=SAMPLING)
+    await http.close()
