@@ -142,6 +142,8 @@ def _finding(piece: Piece, words: str) -> str | None:
     survived = likeness(piece, words) >= ENOUGH if words else False
     if piece.role in _STEPS and survived:
         survived = _same_result(piece.text, words) and _stated(words) == _stated(piece.text)
+    if piece.role is Role.BACKTRACK and (back := _BACKTRACK.search(words)):
+        survived = not equalities(words[: back.start()])  # a step, and then "let me go over that once more": a re-check of it
     if survived:
         return None
     what = {
