@@ -44,6 +44,8 @@ _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-]+[^\W\d_]+)*")
 _SPELLINGS = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
+        (r"^([-+$]?\d{1,3}) (\d{3})((?: \d{3})*)(?= ?[%€£]?$)", r"\1,\2\3"),  # 1 000 is 1,000
+        (r"(?<=\d) ?pct\b", "%"),
         (r"(?<=\d)(?:\\[,!;]|\{,\}|,\\!)(?=\d{3}(?!\d))", ","),  # 10\,080, 10{,}080 and 10,\!080 are 10,080
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![A-Za-z])", ""),

@@ -5,6 +5,7 @@ has none; the last number is never guessed.
 """
 
 import re
+from dataclasses import dataclass
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?P<value>[-+]?[$€£\\(]*[-+]?[\d.].*)$", re.MULTILINE)
@@ -20,6 +21,12 @@ _PHRASE = re.compile(  # the value is only looked at, so that a line may state a
 _NEXT_LINE = re.compile(r"\s*(?P<value>[^\n]*)")
 _MATH = re.compile(r"\$\$(?P<a>[^$]+)\$\$|\$(?P<b>[^$]+)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b")
+_AND = r"(?:\\(?:text|mbox|mathrm)\s*\{\s*(?:and|or)\s*\}|and|or)"
+_BETWEEN = re.compile(rf"(?:[\s,;$*]|\\[()\[\],;:! ]|\\q?quad)*(?:{_AND}(?:[\s,;$*]|\\[()\[\],;:! ]|\\q?quad)*)?", re.IGNORECASE)
+"""What stands between the boxes of one enumeration."""
+_FINAL = re.compile(r"final\W+answer", re.IGNORECASE)
+_IS = re.compile(r"(?:the|there|a|an|[A-Z][a-z]+)\b[^.]*?\b(?:is|are|equals)\s+(?P<value>\$?[-+\d\\(\[{.][^ ]*(?:\s*\\?%)?)$")
+"""A whole sentence behind "Final answer:", which ends in a number."""
 MAX_BOXES = 100
 """So many boxes from the end are looked at: a model caught in a loop opens thousands and closes none."""
 _COMMENTS = frozenset(
@@ -31,25 +38,47 @@ _COMMENTS = frozenset(
 def final_answer(text: str) -> str | None:
     r"""The final answer stated in `text`, as written there; None if it states none.
 
-    The last balanced `\boxed{...}` if there is one; else the last of `#### x`, "The answer is x.", "Final answer: x" and
-    their like. Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
+    The last balanced `\boxed{...}` if there is one, with those that stand before it in one enumeration ("\boxed{2} and
+    \boxed{3}": "2, 3"); else, or where a final answer is called one behind it, the last of `#### x`, "The answer is x.", "Final
+    answer: x" and their like. Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
     """
-    boxed = _last_box(text)
-    if boxed is not None:
-        return boxed
+    box = _last_boxes(text)
     stated = sorted([*_HASHES.finditer(text), *_PHRASE.finditer(text)], key=lambda match: match.start(), reverse=True)
+    if box is not None:
+        later = [
+            match for match in stated if match.start() > box.end and _FINAL.search(text[max(0, match.start() - 6) : match.end()])
+        ]
+        answers = (_sentence(match, text) for match in later if match.re is not _HASHES)
+        return next((answer for answer in answers if answer and not {'"', "\\"} & {answer[0], answer[-1]}), box.content)
     values = (_trim(match["value"]) if match.re is _HASHES else _sentence(match, text) for match in stated)
     return next((value for value in values if value), None)
 
 
-def _last_box(text: str) -> str | None:
-    """Content of the last box that is closed and not empty."""
+@dataclass(frozen=True)
+class _Boxes:
+    """One box, or several that are enumerated."""
+
+    content: str
+    start: int
+    end: int
+
+
+def _last_boxes(text: str) -> _Boxes | None:
+    """The last box that is closed and not empty, and those enumerated with it."""
+    found: _Boxes | None = None
     for match in reversed(list(_BOX.finditer(text))[-MAX_BOXES:]):
         rest = text[match.end() :]
         content = _braced(rest) if rest.startswith("{") else _bare(rest)
-        if content and (trimmed := _trim(content)):
-            return trimmed
-    return None
+        if not content or not (trimmed := _trim(content)):
+            continue
+        end = match.end() + len(content) + 2 * rest.startswith("{")
+        if found is None:
+            found = _Boxes(trimmed, match.start(), end)
+        elif end <= found.start and _BETWEEN.fullmatch(text[end : found.start]):
+            found = _Boxes(f"{trimmed}, {found.content}", match.start(), found.end)
+        else:
+            break
+    return found
 
 
 def _braced(text: str) -> str | None:
@@ -86,6 +115,8 @@ def _sentence(match: re.Match[str], text: str) -> str:
     if math := _MATH.match(value):
         return _trim(math.group())
     value = _trim(_SENTENCE_END.split(value, maxsplit=1)[0])
+    if whole := _IS.match(value):
+        return _trim(whole["value"])
     first = re.match(r"[A-Za-z]+", value)
     return "" if first and first.group().lower() in _COMMENTS else value
 

@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 60.0
 """So long the workers may bring no verdict at all while one is waited for: then they are replaced."""
 LOOK_SECONDS = 1.0
 _SPACED_DIGITS = re.compile(r"\d \d")
+_LISTED = re.compile(r"\d\s*,\s+\d")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}")
 _BASED = re.compile(r"(?P<digits>-?\w+)_(?:\d|\{\d+\})")
 """A numeral with its base, as 204_5: algebra would drop the base."""
 
@@ -83,8 +85,12 @@ async def _compared(pair: tuple[str, str]) -> bool:
 def decide(gold: str, answer: str) -> bool | None:
     """The verdict where no algebra is needed: equal forms, two numbers, or words. None where it is."""
     left, right = canonical(gold), canonical(answer)
+    if is_number(left) and _LISTED.search(answer):
+        return False  # 32, 349 is two numbers, and 32,349 is one
     if left == right:
         return True
+    if _CLOCK.fullmatch(left) and _CLOCK.fullmatch(right):
+        return False
     if is_number(left) and is_number(right):
         return _equal_as_percentage(gold, left, answer, right)
     if not right or is_words(left) or is_words(right) or _SPACED_DIGITS.search(f"{left}|{right}"):
