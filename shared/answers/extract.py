@@ -34,7 +34,7 @@ def final_answer(text: str) -> str | None:
     The last balanced `\boxed{...}` if there is one; else the last of `#### x`, "The answer is x.", "Final answer: x" and
     their like. Markdown emphasis, `$...$` around it and a sentence's full stop are taken off.
     """
-    boxed = _last_box(text)
+    boxed = last_box(text)
     if boxed is not None:
         return boxed
     stated = sorted([*_HASHES.finditer(text), *_PHRASE.finditer(text)], key=lambda match: match.start(), reverse=True)
@@ -42,8 +42,8 @@ def final_answer(text: str) -> str | None:
     return next((value for value in values if value), None)
 
 
-def _last_box(text: str) -> str | None:
-    """Content of the last box that is closed and not empty."""
+def last_box(text: str) -> str | None:
+    r"""Content of the last `\boxed{...}` that is closed and not empty; None if there is none."""
     for match in reversed(list(_BOX.finditer(text))[-MAX_BOXES:]):
         rest = text[match.end() :]
         content = _braced(rest) if rest.startswith("{") else _bare(rest)
