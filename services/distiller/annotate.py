@@ -21,6 +21,8 @@ PROMPT = "annotate"
 TOO_LONG = "it was too long and was cut off before its end: write less"
 ENOUGH = 0.5
 """Least share of a line's words that its expansion must have."""
+LONGER = 1.25
+"""Least length of an expansion, of its sketch's words: the sketch itself with a last line is none."""
 ALIKE = 0.25
 """A sentence that has no more of a line's words has them by chance."""
 _CUT = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -57,8 +59,8 @@ async def expansion_findings(answer: str, sketch: Sequence[str], text: str) -> l
         if not _survives(line, said)
     ]
     findings += await answer_lost(answer, text)
-    if len(words(text)) <= sum(len(words(line)) for line in sketch):
-        findings.append(Finding("not longer", "it is no longer than the sketch: make the steps finer"))
+    if len(words(text)) < LONGER * sum(len(words(line)) for line in sketch):
+        findings.append(Finding("not longer", "it is hardly longer than the sketch: make the steps finer"))
     return findings
 
 

@@ -1,4 +1,4 @@
-"""Responses in another language, their mathematics untouched (Part 2, 5.2): it goes out as placeholders and comes back as it was."""
+"""Responses in another language, mathematics untouched: it goes out as placeholders and comes back as it was (Part 2, 5.2)."""
 
 import re
 from collections.abc import Sequence
