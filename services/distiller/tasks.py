@@ -1,4 +1,4 @@
-"""The distiller's work items: `import` and `curate` read what is there, `distill` asks a teacher; `rewriting`, imported here, has the others."""
+"""The distiller's work items: `import` and `curate` read what is there, `distill` samples a teacher; `rewriting` has the others."""
 
 import asyncio
 from collections import Counter

@@ -10,7 +10,12 @@ from shared.contracts.thought import Response
 from shared.problems.formats import BadRow, parse_row
 from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, teacher_at
 
-SKETCH = ["5 boxes of 6 pens: 5 + 6 = 11", "No, that adds boxes to pens. Each box holds 6.", "5 * 6 = 30 pens", "Check: 30 / 6 = 5 boxes"]
+SKETCH = [
+    "5 boxes of 6 pens: 5 + 6 = 11",
+    "No, that adds boxes to pens. Each box holds 6.",
+    "5 * 6 = 30 pens",
+    "Check: 30 / 6 = 5 boxes",
+]
 ROW = {"id": "pens", "question": "How many pens are 5 boxes of 6?", "answer": "30", "sketch": SKETCH}
 GOOD = (
     "Hmm, so there are 5 boxes of 6 pens. Let me add them: 5 + 6 = 11.\n"

@@ -88,7 +88,9 @@ async def test_what_cannot_be_graded_is_counted_apart(server, monkeypatch):
     assert result.summary["ungraded"] == 1 and result.summary["kept_original"] == {asking.UNGRADED: 1}
 
 
-@pytest.mark.parametrize(("solution", "reason"), [(None, "no solution"), ("It is 9.\n#### 9", "its solution states another answer")])
+@pytest.mark.parametrize(
+    ("solution", "reason"), [(None, "no solution"), ("It is 9.\n#### 9", "its solution states another answer")]
+)
 async def test_without_a_solution_nothing_is_asked(server, solution, reason):
     result = await reformatted(server, GOOD, PENS.model_copy(update={"solution": solution}))
     assert not result.records and result.summary["passed_over"] == {reason: 1} and not server.asked

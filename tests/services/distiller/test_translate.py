@@ -42,8 +42,28 @@ def test_what_is_mathematics(text, formulae):
 
 
 _PIECES = st.sampled_from(
-    ["$x^2$", "$", "$$", "\\(", "\\)", "\\[a\\]", "\\boxed{1}", "\\boxed{", "}", "5 * 6 = 30", "(", ")", "1,200", "3.5%", "⟦", "⟧"]
-    + ["⟦2⟧", "The answer is 7.", "\n", " ", "x", "=", "-", "wait", "a", "\\frac{1}{2}", "\\", "{", "²", "٣", "五", "\\begin{a}", "\\end{a}"]
+    [
+        *(
+            "$x^2$",
+            "$",
+            "$$",
+            "\\(",
+            "\\)",
+            "\\[a\\]",
+            "\\boxed{1}",
+            "\\boxed{",
+            "}",
+            "5 * 6 = 30",
+            "(",
+            ")",
+            "1,200",
+            "3.5%",
+            "⟦",
+            "⟧",
+        ),
+        *("⟦2⟧", "The answer is 7.", "\n", " ", "x", "=", "-", "wait", "a", "\\frac{1}{2}", "\\", "{", "²", "٣", "五"),
+        *("\\begin{a}", "\\end{a}"),
+    ]
 )
 
 
@@ -92,8 +112,8 @@ def chinese(prompt):
 
 
 def made(draw=0, verified=True, **more):
-    fields = {"text": TEXT, "question": QUESTION, "problem_id": "pens", "id": f"pens#{draw}", "answer": "30", "extracted": "30"}
-    return response(draw, verified, **{**fields, **more})
+    about = {"question": QUESTION, "answer": "30", "extracted": "30", **more}
+    return response(draw, verified, TEXT, "pens").model_copy(update=about)
 
 
 def work_of(teacher, *responses, partials=None, **settings):
@@ -104,7 +124,12 @@ def work_of(teacher, *responses, partials=None, **settings):
 
 
 async def test_a_response_in_two_languages(server):
-    originals = [made(0, reasoning="Hmm, wait. Is it 5 + 6 or 5 * 6?"), made(1), made(2, False), made(3, False, grading_error="hung")]
+    originals = [
+        made(0, reasoning="Hmm, wait. Is it 5 + 6 or 5 * 6?"),
+        made(1),
+        made(2, False),
+        made(3, False, grading_error="hung"),
+    ]
     result = await translate(work_of(teacher_at(server, chinese), *originals))
     found = [Response.model_validate(record.body) for record in result.records]
     assert [one.id for one in found] == [record.key for record in result.records]
@@ -156,7 +181,7 @@ async def test_a_later_attempt_buys_nothing_twice(server):
     partials = {}
     server.script = [said(chinese("Text:\n" + text)) for text in CHINESE if "Hmm" not in text] + [Reply({"error": "key"}, 401)]
     with pytest.raises(EngineError):
-        await translate(work_of(teacher_at(server), made(0), made(1, text=TEXT), partials=partials))
+        await translate(work_of(teacher_at(server), made(0), made(1), partials=partials))
     assert len(partials) == 2
     result = await translate(work_of(teacher_at(server, chinese), made(0), made(1), partials=partials))
     assert len(server.asked) == 4 and result.summary["translated"] == 2
