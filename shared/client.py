@@ -155,9 +155,10 @@ class Client:
         """Pauses a live run; returns how it stands."""
         return self._json("POST", f"/v1/runs/{_part(run)}/pause")
 
-    def resume(self, run: str) -> dict[str, Any]:
-        """Lets a paused run go on; returns how it stands."""
-        return self._json("POST", f"/v1/runs/{_part(run)}/resume")
+    def resume(self, run: str, spend_cap: float | None = None) -> dict[str, Any]:
+        """Lets a paused run go on, with another spend cap (US dollars) if one is given; returns how it stands."""
+        params = {} if spend_cap is None else {"spend_cap": spend_cap}
+        return self._json("POST", f"/v1/runs/{_part(run)}/resume", params=params)
 
     def delete_run(self, run: str) -> None:
         """Deletes an ended run with all its results."""

@@ -51,8 +51,8 @@ class Board:
         for name, stage in status["stages"].items():
             table.add_row(*self._row(name, stage, now))
         lines: list[RenderableType] = [heading, table]
-        if status["usage"]["requests"]:
-            lines.append(Text(usage_line(status["usage"]), style="dim"))
+        if status["usage"]["requests"] or status["usage"].get("cached"):
+            lines.append(Text(usage_line(status["usage"], status.get("spending")), style="dim"))
         if status["reason"] and status["state"] != "cancelled":
             lines.append(Text(status["reason"], style="red"))
         if self.note:
@@ -101,12 +101,14 @@ def state_text(state: str) -> Text:
     return Text(state, style=COLOURS.get(state, ""))
 
 
-def usage_line(usage: Mapping[str, Any]) -> str:
-    """Tokens and cost in a line."""
+def usage_line(usage: Mapping[str, Any], purse: Mapping[str, Any] | None = None) -> str:
+    """Tokens, cost and the spend cap in a line."""
     line = (
         f"{usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion tokens in {usage['requests']:,} requests"
     )
-    return line + (f" for ${usage['cost']:,.2f}" if usage["cost"] else "")
+    line += f" for ${usage['cost']:,.2f}" if usage["cost"] else ""
+    line += f" of at most ${purse['cap']:,.2f}" if purse else ""
+    return line + (f", {usage['cached']:,} answers from the cache" if usage.get("cached") else "")
 
 
 def clock(begin: float | None, end: float | None, now: float) -> str:

@@ -26,7 +26,7 @@ def report(run_id: RunArgument, as_json: JsonOption = False) -> None:
         if as_json:
             print(json.dumps(found))
             return
-        if not any(found[part] for part in ("models", "rewards", "curations", "datasets")):
+        if not any(found[part] for part in ("models", "rewards", "costs", "curations", "datasets")):
             state = client.run(run_id)["state"]
             trees = f" `longthought trees {run_id}` shows its searches." if next(client.records(run_id, kind="tree"), None) else ""
             stop(f"Nothing to report of {run_id} yet: it is {state}, and no evaluation or dataset of it is done.{trees}", FAILED)
@@ -40,6 +40,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
         parts += [models_table(run_id, found["models"]), *notes(found), ""]
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
+    if found["costs"]:
+        parts += [costs_table(found["costs"]), ""]
     for stage, curation in found["curations"].items():
         parts += [curation_table(stage, curation), ""]
     for stage, dataset in found["datasets"].items():
@@ -89,6 +91,19 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
         f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
     ]
     return [Text(f"  {line}", style="dim") for line in lines]
+
+
+def costs_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row a stage that bought samples or paid."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("stage", no_wrap=True)
+    for title in ("samples", "accepted", "share", "US dollars", "an item", "an accepted sample"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for stage, one in costs.items():
+        share = f"{one['accepted'] / one['samples']:.1%}" if one["samples"] else "–"
+        dollars = ["–" if one[key] is None else f"{one[key]:,.4f}" for key in ("cost", "cost_per_item", "cost_per_accepted")]
+        table.add_row(stage, f"{one['samples']:,}", f"{one['accepted']:,}", share, *dollars)
+    return table
 
 
 def curation_table(stage: str, curation: Mapping[str, Any]) -> RenderableType:

@@ -166,7 +166,12 @@ def pause(run_id: RunArgument) -> None:
         say(f"{run_id}: {client.pause(run_id)['state']}")
 
 
-def resume(run_id: RunArgument) -> None:
+def resume(
+    run_id: RunArgument,
+    spend_cap: Annotated[
+        float | None, typer.Option(metavar="DOLLARS", min=0, help="What the run may spend from now on, in all.", show_default=False)
+    ] = None,
+) -> None:
     """Let a paused run go on."""
     with gateway() as client:
-        say(f"{run_id}: {client.resume(run_id)['state']}")
+        say(f"{run_id}: {client.resume(run_id, spend_cap)['state']}")

@@ -154,7 +154,11 @@ def _curations(curations: Mapping[str, CurationReport]) -> str:
 def _filters(facts: CardFacts) -> str:
     rows = [f"| passed over: {reason} | {count} |" for reason, count in sorted(facts.report.skipped.items())]
     rows += [f"| compiled clean: {note} | {count} |" for note, count in sorted(facts.notes.items())]
-    rows += [f"| refinement: {way} | {count} |" for way, count in sorted(facts.report.refinement.items())]
+    thoughts = max(1, facts.report.counts.get("journey", 0))
+    rows += [
+        f"| refinement: {way} | {count} ({count / thoughts:.1%} of the thoughts) |"
+        for way, count in sorted(facts.report.refinement.items())
+    ]
     return "\n".join(["## Filters and refinement", "", "| what | count |", "|---|---|", *rows]) if rows else ""
 
 

@@ -7,17 +7,22 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rapidfuzz import fuzz
 
-from services.compiler.steps import sameness
+from services.compiler.claims import new_claims
+from services.compiler.steps import equalities, sameness
 from services.compiler.traverse import Piece
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
+from shared.contracts.problem import Problem
 from shared.contracts.thought import Role, Span
 
 ENOUGH = 0.6
 """Least likeness (0 to 1) of a piece and the sentences that stand for it."""
+KEPT = 0.5
+"""Least share of a step's numbers that the words for it must have."""
 SKIPPED = 40.0
 """What leaving out a piece costs an alignment, in characters of a perfect match."""
 
@@ -37,6 +42,7 @@ _CHECK = re.compile(r"\b(?:check|verif|sure|confirm|test|correct|right|hold|agai
 _LET_ME = r"(?:so |and |then )?(?:let me|let's|I(?:'ll| will| should| must| need to| have to)?)"
 _CUT = re.compile(rf"(?<=[.!?])[ \t]+|\n+|(?<=[,;:—–]) (?={_LET_ME} {_BACK}\b)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_WORD = re.compile(r"\w+|[^\w\s]")
 _STEPS = (Role.STEP, Role.WRONG_STEP, Role.CONCLUSION)
 
 
@@ -48,10 +54,11 @@ class Checked:
     findings: tuple[str, ...]
 
 
-async def check(pieces: Sequence[Piece], text: str, answer: str) -> Checked:
-    """Aligns `text` with its draft. Every step (wrong ones above all), reflection, backtrack and the answer must survive, in order.
+async def check(problem: Problem, pieces: Sequence[Piece], text: str) -> Checked:
+    """Aligns `text` with its draft. Every step (wrong ones above all), reflection, backtrack and the answer must survive, in order,
+    and nothing may be claimed that the draft does not claim.
 
-    `answer` is the known right one. The spans partition `text`. Raises GradingError if the text's answer cannot be compared.
+    The spans partition `text`. Raises GradingError if the text's answer cannot be compared.
     """
     sentences = split(text)
     if not sentences:
@@ -61,9 +68,10 @@ async def check(pieces: Sequence[Piece], text: str, answer: str) -> Checked:
     for sentence, place in zip(sentences, places, strict=True):
         said[place] += sentence
     findings = [finding for piece, words in zip(pieces, said, strict=True) if (finding := _finding(piece, words))]
+    findings += new_claims(problem.question, pieces, said)
     stated = final_answer(text)
-    if stated is None or not await verify(answer, stated):
-        findings.append(f'the text must end with "The answer is {answer}." (it states {stated or "no final answer"})')
+    if stated is None or not await verify(problem.answer, stated):
+        findings.append(f'another answer: the text must end with "The answer is {problem.answer}." (it states {stated or "none"})')
     spans = tuple(
         Span(text=words, role=piece.role, node_id=piece.node_id) for piece, words in zip(pieces, said, strict=True) if words
     )
@@ -112,11 +120,11 @@ def likeness(piece: Piece, words: str) -> float:
     """How well `words` stand for a piece, 0 to 1: by words and numbers; for reflections and backtracks by what such words say."""
     if piece.role is Role.BACKTRACK:
         return 1.0 if _BACKTRACK.search(words) else 0.0
-    left, right = sameness(piece.text), sameness(words)
-    alike: float = fuzz.token_set_ratio(_tokens(left), _tokens(right)) / 100
-    numbers, others = Counter(_NUMBER.findall(left)), Counter(_NUMBER.findall(right))
+    (left, numbers), (right, others) = _read(piece.text), _read(words)
+    alike: float = fuzz.token_set_ratio(left, right) / 100
     if numbers and others:
-        alike = (alike + (numbers & others).total() / min(numbers.total(), others.total())) / 2
+        shared = sum(min(count, others[number]) for number, count in numbers.items() if number in others)
+        alike = (alike + shared / min(numbers.total(), others.total())) / 2
     if piece.role is Role.REFLECTION:
         return 0.75 + alike / 4 if _DOUBT.search(words) else alike * 0.6
     if piece.role in _STEPS and any(cue.search(words) and not cue.search(piece.text) for cue in (_DOUBT, _BACKTRACK)):
@@ -132,7 +140,7 @@ def _finding(piece: Piece, words: str) -> str | None:
         return None
     survived = likeness(piece, words) >= ENOUGH if words else False
     if piece.role in _STEPS and survived:
-        survived = _result(piece.text) in (None, *(number.rstrip(",") for number in _NUMBER.findall(words)))
+        survived = _same_result(piece.text, words) and (final_answer(words) is None) == (final_answer(piece.text) is None)
     if survived:
         return None
     what = {
@@ -145,11 +153,26 @@ def _finding(piece: Piece, words: str) -> str | None:
     return f'{what}: "{piece.text}"'
 
 
-def _result(step: str) -> str | None:
-    """The last number of a step: what it arrives at."""
-    numbers = _NUMBER.findall(sameness(step))
-    return numbers[-1].rstrip(",") if numbers else None
+def _same_result(step: str, words: str) -> bool:
+    """Whether words arrive at what a step arrives at, its last number, with most of its numbers.
+
+    Where they state equalities, one of these must arrive there: "30 / 6 = 5" has the numbers of "5 * 6 = 30", but is another step.
+    """
+    numbers = _numbers(sameness(step))
+    if not numbers:
+        return True
+    others, result = set(_numbers(words)), numbers[-1]
+    results = {equality.result for equality in equalities(words)}
+    kept = len(set(numbers) & others) >= KEPT * len(set(numbers))
+    return kept and result in others and (not results or not equalities(step) or result in results)
 
 
-def _tokens(text: str) -> str:
-    return " ".join(re.findall(r"\w+|[^\w\s]", text))
+def _numbers(text: str) -> list[str]:
+    return [number.rstrip(",").replace(",", "") for number in _NUMBER.findall(text)]
+
+
+@lru_cache(4096)  # each piece is held against every sentence
+def _read(text: str) -> tuple[str, Counter[str]]:
+    """A text's words and signs, with spaces between, and its numbers."""
+    same = sameness(text)
+    return " ".join(_WORD.findall(same)), Counter(_NUMBER.findall(same))

@@ -140,7 +140,7 @@ class Passing:
                 self.statistics.add(record.completion, record.spans if isinstance(record, Walked) else ())
             self.prompts.update((record.origin.prompt or "").split())
             if isinstance(record, LongThought) and record.refiner_prompt:
-                self.prompts.add(record.refiner_prompt)
+                self.prompts.update(record.refiner_prompt.split())
             if isinstance(record, LongThought) and (self.example is None or _turns(record) > _turns(self.example)):
                 self.example = record
             yield record

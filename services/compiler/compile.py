@@ -98,7 +98,7 @@ def thought_of(draft: Draft, refined: Refined, stage: CompileStage, origin: Orig
         refiner=refined.refiner,
         refiner_prompt=refined.prompt,
         refiner_model=refined.model,
-        draft=draft_text(draft.pieces),
+        draft=draft_text(refined.pieces),
         draw=draft.draw,
     )
 

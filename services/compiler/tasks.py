@@ -94,7 +94,9 @@ async def _refine_all(work: Work, compiled: Compiled) -> tuple[list[LongThought]
             refined = await refine(draft.tree.problem, draft.pieces, stage.refiner, endpoint, draft.words)
         origin = work.origin(refined.model, refined.prompt)
         made = thought_of(draft, refined, stage, origin)
-        body = {"seq": seq, "thought": made.model_dump(mode="json"), "retries": refined.retries}
+        counts = {"retries": refined.retries, "reflections completed": refined.reflections}
+        counts |= {f"found: {finding}": count for finding, count in refined.findings.items()}
+        body = {"seq": seq, "thought": made.model_dump(mode="json"), "counts": counts}
         if endpoint:
             await work.save(seq, body)
         return body
@@ -113,5 +115,5 @@ async def _refine_all(work: Work, compiled: Compiled) -> tuple[list[LongThought]
             continue
         thoughts.append(made)
         refinement[made.refiner] += 1
-        refinement["retries"] += body["retries"]
+        refinement.update(body["counts"])
     return thoughts, +refinement

@@ -15,6 +15,11 @@ _MACHINE = re.compile(r"\b(rollout|completion|sample)s?\b", re.IGNORECASE)
 """A reason that speaks of the search, not of the mathematics: nobody thinks in rollouts."""
 
 
+def tells_of_search(reason: str) -> bool:
+    """Whether a reason speaks of rollouts and the like, not of the mathematics."""
+    return _MACHINE.search(reason) is not None
+
+
 def template(pieces: Sequence[Piece], rng: Random) -> tuple[Span, ...]:
     """The thought's spans; the steps' lines stand in them word for word, the rest is chosen by `rng`.
 

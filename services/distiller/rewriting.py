@@ -169,6 +169,7 @@ async def one_problem(work: Work) -> Problem:
 
 
 async def _teacher(work: Work) -> Teacher:
+    work.rounds()  # an answer each: the same words asked again after a failure are another question
     return Teacher(await work.endpoint("teacher"), work.stage.sampling, await work.saved(), work.save)
 
 

@@ -108,9 +108,10 @@ def _pass_rates(work: Work, band: Difficulty) -> dict[str, float]:
 
 @handles("distill")
 async def distill(work: Work) -> Result:
-    """One `response` record for each sample of one problem, verified or not."""
+    """One `response` record for each sample of one problem, verified or not, and their `tally`."""
     stage: DistillStage = work.stage
     problem = await one_problem(work)
+    work.rounds()
     bought = [Response.model_validate(body) for round_ in await work.saved() for body in round_["responses"]]
     teacher = await work.endpoint("teacher")
     origin = work.origin(model=teacher.uri, prompt=prompts.version(PROMPT))
@@ -122,4 +123,10 @@ async def distill(work: Work) -> Result:
         "ungraded": sum(response.grading_error is not None for response in responses),
     }
     records = [NewRecord("response", response.id, response.model_dump(mode="json")) for response in responses]
+    records.append(tally(work, len(responses), summary["verified"]))
     return Result(records, summary=summary)
+
+
+def tally(work: Work, samples: int, accepted: int) -> NewRecord:
+    """How many samples an item bought, and how many of them are of use: what an accepted sample costs is reckoned from these."""
+    return NewRecord("tally", work.lease.key, {"samples": samples, "accepted": accepted})

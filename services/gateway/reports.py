@@ -17,7 +17,9 @@ from services.gateway.dependencies import LedgerOf, RunOf
 from services.gateway.errors import NotFound
 from shared.artifacts import list_files, run_folder
 from shared.ledger.database import Ledger
-from shared.ledger.records import page_records
+from shared.ledger.records import page_records, run_usage
+from shared.ledger.runs import stage_counts
+from shared.ledger.tables import ItemState
 
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
 
@@ -28,8 +30,8 @@ CHUNK = 2**18
 def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
     """The figures of all `evaluate` and `eval_reward` stages, curations, datasets and checkpoints; empty as long as there are none.
 
-    `rewards`: a reward's figures, by stage. `models`: a model's figures by its name; measured by several stages, by NAME@STAGE.
-    `plots`: `file` is the path below `files/`.
+    `models`: a model's figures by its name; measured by several stages, by NAME@STAGE. `rewards`: a reward's figures, by stage.
+    `costs`: US dollars by stage, for an item and for an accepted sample. `plots`: `file` is the path below `files/`.
     """
     reports = {row.stage: row.body for row in _all(ledger, run.id, "report")}
     times = Counter(name for report in reports.values() for name in report["models"])
@@ -50,9 +52,32 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
             stage: {key: report[key] for key in report if key not in ("models", "origin")} for stage, report in reports.items()
         },
         "rewards": {row.stage: row.body for row in _all(ledger, run.id, "reward_report")},
+        "costs": costs(ledger, run.id),
         "curations": {row.stage: row.body for row in _all(ledger, run.id, "curation")},
         "datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")},
         "checkpoints": {row.stage: row.body for row in _all(ledger, run.id, "checkpoint")},
+    }
+
+
+def costs(ledger: Ledger, run_id: str) -> dict[str, dict[str, float | int | None]]:
+    """By stage, of those that paid or bought samples: US dollars in all, an item, and an accepted sample."""
+    dollars: Counter[str] = Counter()
+    for row in run_usage(ledger, run_id):
+        dollars[row.stage] += row.cost
+    samples, accepted = Counter[str](), Counter[str]()
+    for row in _all(ledger, run_id, "tally"):
+        samples[row.stage] += row.body.get("samples", 0)
+        accepted[row.stage] += row.body.get("accepted", 0)
+    done = {stage: states.get(ItemState.DONE, 0) for stage, states in stage_counts(ledger, run_id).items()}
+    return {
+        stage: {
+            "cost": dollars[stage],
+            "cost_per_item": dollars[stage] / done[stage] if done.get(stage) else None,
+            "samples": samples[stage],
+            "accepted": accepted[stage],
+            "cost_per_accepted": dollars[stage] / accepted[stage] if accepted[stage] else None,
+        }
+        for stage in sorted({*(name for name, cost in dollars.items() if cost), *(name for name, n in samples.items() if n)})
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.gateway.dependencies import Caller, Cursor, LedgerOf, Limit, RunOf, make_cursor, read_cursor
@@ -17,6 +17,7 @@ from services.gateway.status import status, summary
 from shared.artifacts import delete_folder, run_folder
 from shared.ledger.database import Ledger
 from shared.ledger.runs import NewStage, cancel_run, create_run, delete_run, find_run, get_run, list_runs, set_paused
+from shared.ledger.spending import set_cap
 from shared.ledger.tables import LIVE, RunState
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -59,7 +60,7 @@ def _post(ledger: Ledger, body: bytes, content_type: str, key: str | None) -> st
         stages = [
             NewStage(name, recipe.stages[name].kind, recipe.needs(name), recipe.stages[name].max_dead) for name in recipe.order()
         ]
-        run_id, _ = create_run(ledger, recipe.name, recipe.model_dump(mode="json"), stages, key, digest, sets)
+        run_id, _ = create_run(ledger, recipe.name, recipe.model_dump(mode="json"), stages, key, digest, sets, recipe.spend_cap)
         return run_id
 
 
@@ -124,8 +125,12 @@ def pause(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
 
 
 @router.post("/{run_id}/resume")
-def resume(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
-    """Lets a paused run go on. 409 for a run that ended."""
+def resume(ledger: LedgerOf, run: RunOf, spend_cap: Annotated[float | None, Query(gt=0)] = None) -> dict[str, Any]:
+    """Lets a paused run go on, with another spend cap (US dollars) if one is given. 409 for a run that ended, or that has spent
+    as much already.
+    """
+    if spend_cap is not None:
+        set_cap(ledger, run.id, spend_cap)
     set_paused(ledger, run.id, False)
     return _status(ledger, run.id)
 

@@ -10,7 +10,7 @@ from shared.ledger.runs import get_stages, stage_counts
 from shared.ledger.tables import LIVE, ItemState
 from shared.ledger.views import running_progress
 
-COUNTED = ("requests", "prompt_tokens", "completion_tokens", "cost")
+COUNTED = ("requests", "prompt_tokens", "completion_tokens", "cached", "cost")
 
 
 def summary(run: Row[Any]) -> dict[str, Any]:
@@ -29,14 +29,15 @@ def status(ledger: Ledger, run: Row[Any]) -> dict[str, Any]:
     """A run with its stages, the preflight first, and what it used so far.
 
     Of a stage's items: `total`, their number by state (`queued`, `running`, `done`, `dead`, `cancelled`), `lost` leases and
-    `failed` attempts so far. `progress`: what its running items last said.
+    `failed` attempts so far. `progress`: what its running items last said. `spending`: US dollars, of a run with a cap.
     """
     counts = stage_counts(ledger, run.id)
     progress = running_progress(ledger, run.id)
     stages = {
         stage.name: _stage(stage, counts.get(stage.name, {}), progress.get(stage.name, {})) for stage in get_stages(ledger, run.id)
     }
-    return {**summary(run), "stages": stages, "usage": usage(ledger, run.id)}
+    purse = {"cap": run.spend_cap, "spent": run.spent, "held": run.held} if run.spend_cap is not None else None
+    return {**summary(run), "stages": stages, "usage": usage(ledger, run.id), "spending": purse}
 
 
 def _stage(stage: Row[Any], counts: dict[str, int], progress: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,14 @@ class ModelSpec(Frozen):
     with `_API_KEY`, and none of ours: a recipe must not be able to send a worker's other secrets to an address of its choice."""
     price_per_million: tuple[float, float] = (0.0, 0.0)
     """US dollars for a million prompt and completion tokens."""
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    """Limits of an endpoint, kept by each worker process for itself: with several distillers, give each its part."""
+    max_concurrency: Count | None = None
+    """Most requests out at once (64 if not given); fewer while the endpoint says that it is busy."""
+    cache: bool = True
+    """For an endpoint: answers are kept, and whoever asks the same for the same item again, in this run or the recipe's next, gets
+    them at no cost."""
     max_model_len: Count | None = None
     engine: Literal["vllm", "transformers"] = "vllm"
     """Which engine of ours serves it; an endpoint (`url`) needs none."""
@@ -33,6 +41,9 @@ class ModelSpec(Frozen):
     def _key_is_not_ours(self) -> Self:
         if self.api_key_env and self.api_key_env.startswith("LONGTHOUGHT_"):
             raise ValueError("api_key_env: variables that begin with LONGTHOUGHT_ are this system's own")
+        limits = [name for name in ("requests_per_minute", "tokens_per_minute", "max_concurrency") if getattr(self, name)]
+        if limits and not self.url:
+            raise ValueError(f"{limits[0]}: only an endpoint (a model with `url`) has limits; an engine of ours takes what it can")
         if self.prm and self.engine != "vllm":
             raise ValueError(f"prm: a process reward model is served by vllm, not by {self.engine}")
         return self

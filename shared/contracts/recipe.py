@@ -39,6 +39,9 @@ class Recipe(Record):
     name: Name
     description: str = ""
     seed: int = 0
+    spend_cap: Annotated[float | None, Field(gt=0)] = None
+    """US dollars that the run may spend on endpoints, by their `price_per_million`. It is paused before a request that might pass
+    it; `longthought resume RUN --spend-cap DOLLARS` goes on. Models without a price are not counted."""
     models: dict[Name, ModelSpec] = {}
     problems: dict[Name, ProblemSource] = {}
     stages: Annotated[dict[Name, Stage], Field(min_length=1, max_length=100)]

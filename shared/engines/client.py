@@ -6,14 +6,16 @@ kills vLLM 0.32's CPU engine, and hosted servers do not keep to theirs.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
+from shared.engines.bank import Bank, SpendCapReached, worst_case
 from shared.engines.errors import (
+    EndpointDown,
     EndpointUnreachable,
     EngineDied,
     EngineError,
@@ -29,6 +31,7 @@ __all__ = [
     "Choice",
     "Completion",
     "Endpoint",
+    "EndpointDown",
     "EndpointUnreachable",
     "EngineDied",
     "EngineError",
@@ -37,9 +40,9 @@ __all__ = [
     "ModelMissing",
     "Pooled",
     "RequestRefused",
+    "SpendCapReached",
 ]
 
-OnUsage = Callable[[UsageRow], Awaitable[None]]
 MOST_TOKENS = 10**12
 """No answer has more: a figure above is nonsense."""
 
@@ -128,13 +131,13 @@ class Endpoint:
         self._server = server
         self._prices = price_per_million
         self._role = ""
-        self._on_usage: OnUsage | None = None
+        self._bank: Bank | None = None
         self._reports: set[asyncio.Task[None]] = set()
 
-    def metered(self, role: str, on_usage: OnUsage) -> "Endpoint":
-        """A copy that shares the connections and awaits `on_usage` with the tokens and cost of every answer."""
+    def metered(self, role: str, bank: Bank) -> "Endpoint":
+        """A copy that shares the connections, asks `bank` before its server, and tells it the tokens and cost of every answer."""
         other = copy(self)
-        other._role, other._on_usage = role, on_usage
+        other._role, other._bank = role, bank
         return other
 
     async def complete(
@@ -194,9 +197,9 @@ class Endpoint:
         if not inputs:
             return Pooled((), 0)
         body = {"model": self.model, "input": [list(ids) for ids in inputs], "task": TASK, "use_activation": False}
-        answer = await self._server.post(f"{self._server.root}/pooling", body)
+        answer, held = await self._paid(f"{self._server.root}/pooling", body)
         tokens, _, nonsense = _usage(answer)
-        await self._report(tokens, 0)
+        await self._report(tokens, 0, held)
         try:
             if nonsense:
                 raise ValueError(nonsense)
@@ -262,15 +265,45 @@ class Endpoint:
         return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages))
 
     async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One metered request, with at least one choice in its answer."""
-        answer = await self._server.post(f"{self._server.url}{path}", body)
+        """One metered request, with at least one choice in its answer; answered from the cache where that has it."""
+        cache = self._bank if self._bank and self._bank.cached and not self.local else None
+        key = cache.key(self._server.url, path, body) if cache else ""
+        if cache and (known := await cache.find(key)):
+            await self._report(0, 0, 0.0, cached=1)
+            return known
+        answer, held = await self._paid(f"{self._server.url}{path}", body)
         prompt_tokens, completion_tokens, nonsense = _usage(answer)
-        await self._report(prompt_tokens, completion_tokens)  # first: whatever the answer is worth, it was paid for
+        await self._report(prompt_tokens, completion_tokens, held)  # first: whatever the answer is worth, it was paid for
         if nonsense:
             raise EngineError(f"{self.uri} at {self.engine} answered with {nonsense}, which cannot be counted")
         if not isinstance(answer.get("choices"), list) or not answer["choices"]:
             raise EngineError(f"{self.uri} at {self.engine} answered without choices: {self._shown(answer)}")
+        if cache:
+            await cache.keep(key, answer)
         return answer
+
+    async def _paid(self, address: str, body: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """The server's answer, and what is held for it. Raises SpendCapReached, EngineError."""
+        if self._bank is None:
+            return await self._server.post(address, body), 0.0
+        bank, worst = self._bank, worst_case(body, self._prices)
+        held = await bank.hold(worst)
+
+        async def once_more() -> None:
+            """The last attempt may have been charged, and the next one may be, too."""
+            nonlocal held
+            await bank.lost(held)
+            held = 0.0
+            held = await bank.hold(worst)
+
+        try:
+            return await self._server.post(address, body, once_more), held
+        except RequestRefused:
+            await bank.settle(held, None)
+            raise
+        except BaseException:
+            await bank.lost(held)
+            raise
 
     def _read(self, choice: Any, read: Callable[[dict[str, Any]], Choice]) -> Choice:
         try:
@@ -285,17 +318,13 @@ class Endpoint:
         """An answer in an error's words."""
         return self._server.safe(str(answer))[:500]
 
-    async def _report(self, prompt_tokens: int, completion_tokens: int) -> None:
-        if self._on_usage is None:
+    async def _report(self, prompt_tokens: int, completion_tokens: int, held: float, cached: int = 0) -> None:
+        if self._bank is None:
             return
         cost = (prompt_tokens * self._prices[0] + completion_tokens * self._prices[1]) / 1e6
-        row = UsageRow(self._role, self.uri, 1, prompt_tokens, completion_tokens, cost)
-
-        async def report(on_usage: OnUsage) -> None:
-            await on_usage(row)
-
+        row = UsageRow(self._role, self.uri, 1 - cached, prompt_tokens, completion_tokens, cost, cached)
         # shielded: the tokens are paid for, whether or not the caller is cancelled now
-        task = asyncio.create_task(report(self._on_usage))
+        task = asyncio.create_task(self._bank.settle(held, row))
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
         await asyncio.shield(task)

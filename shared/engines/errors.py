@@ -4,9 +4,20 @@
 class EngineError(Exception):
     """Any failure of a model, an endpoint or an engine."""
 
+    charged = False
+    """Whether a request may have been charged all the same: it had gone out, and its answer did not come back whole."""
+
 
 class EndpointUnreachable(EngineError):
     """Nothing answers at an endpoint's address, or it kept refusing for being busy until the patience was spent."""
+
+
+class EndpointDown(EndpointUnreachable):
+    """An endpoint's circuit is open: nothing was asked, and it is tried again in `seconds`. No fault of who asked."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class RequestRefused(EngineError):

@@ -23,6 +23,7 @@ from shared.engines.client import Endpoint
 from shared.engines.device import DeviceLease
 from shared.engines.errors import EngineDied, EngineError
 from shared.engines.finishing import to_the_end
+from shared.engines.limits import Rates
 from shared.engines.local import Launch, LocalServer, Plan, command_of
 from shared.engines.pooling import servable_model
 from shared.engines.transport import Server
@@ -68,7 +69,7 @@ class Engines:
         """`holder` is the worker's name; a training of the same worker holds the device under another name than its engines."""
         self._launch = launch
         self._device = DeviceLease(ledger, f"{holder}/engines", self._device_lost)
-        self._remote: dict[tuple[str, str | None], Server] = {}
+        self._remote: dict[tuple[str, str | None, str, Rates], Server] = {}
         self._set = ""
         """The set that items use or used last; `_served` is the one that runs."""
         self._served = ""
@@ -129,9 +130,11 @@ class Engines:
                     f"models.{ref.name}.api_key_env: the environment variable {spec.api_key_env} is not set on this worker; "
                     "set it where the worker starts"
                 )
-        if (spec.url, key) not in self._remote:
-            self._remote[spec.url, key] = Server(spec.url, key)
-        server = self._remote[spec.url, key]
+        rates = Rates(spec.requests_per_minute, spec.tokens_per_minute, spec.max_concurrency)
+        place = spec.url, key, spec.model if rates != Rates() else "", rates  # publishers limit each model by itself
+        if place not in self._remote:
+            self._remote[place] = Server(spec.url, key, rates=rates)
+        server = self._remote[place]
         prices = spec.price_per_million
         return Endpoint(server, spec.model, uri=spec.model, engine=spec.url, price_per_million=prices, prm=spec.prm or "")
 

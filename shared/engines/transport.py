@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 
+from shared.engines.circuit import Circuit
 from shared.engines.errors import EndpointUnreachable, EngineDied, EngineError, RequestRefused
+from shared.engines.limits import UNLIMITED, Limits, Rates
 
 CONNECTIONS = 512
 """Requests in flight at once; more wait for a connection. An engine holds 256 sequences by default."""
@@ -21,6 +23,8 @@ KEEP_ALIVE_SECONDS = 3.0
 """Below the 5 s after which vLLM closes an idle connection, so that none is used as it closes."""
 BUSY = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses that may pass: asked again after a wait."""
+OVERLOADED = frozenset({429, 529})
+"""Statuses that ask for fewer requests; others do if they come with a Retry-After."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -54,6 +58,7 @@ class Server:
         is_local: bool = False,
         why_gone: Callable[[], str | None] = lambda: None,
         log_file: Path | None = None,
+        rates: Rates = UNLIMITED,
     ) -> None:
         """`url` is the base URL, `/v1` included. `why_gone` tells why a local server is no more, or None while it lives.
         `log_file` gets every request, a line of JSON each.
@@ -68,6 +73,8 @@ class Server:
         self._patience = patience
         self._why_gone = why_gone
         self._log_file = log_file
+        self._limits = Limits(rates)
+        self._circuit = Circuit(self.url)
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(patience.answer_seconds, connect=10.0, pool=None),
@@ -81,18 +88,43 @@ class Server:
         """Closes all connections."""
         await self._http.aclose()
 
-    async def post(self, address: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(
+        self, address: str, body: dict[str, Any], once_more: Callable[[], Awaitable[None]] | None = None
+    ) -> dict[str, Any]:
         """POSTs JSON to an address of this server (`url` or `root` and a path), patiently.
 
-        Raises EndpointUnreachable once the patience is spent (with the server's last words, if it had any), RequestRefused at once
-        where asking again mends nothing, EngineDied of a local engine that is no more.
+        `once_more` is awaited before a request is repeated that may have been charged.
+
+        Raises EndpointUnreachable once the patience is spent (with the server's last words, if it had any), EndpointDown at once
+        while its circuit is open, RequestRefused at once where asking again mends nothing, EngineDied of a local engine that is no
+        more.
         """
+        if self.is_local:
+            return await self._patiently(address, body, once_more)
+        self._circuit.check()
+        try:
+            answer = await self._patiently(address, body, once_more)
+        except RequestRefused:
+            self._circuit.answered()
+            raise
+        except EndpointUnreachable as error:
+            self._circuit.given_up(str(error))
+            raise
+        except BaseException:
+            self._circuit.let_go()
+            raise
+        self._circuit.answered()
+        return answer
+
+    async def _patiently(
+        self, address: str, body: dict[str, Any], once_more: Callable[[], Awaitable[None]] | None
+    ) -> dict[str, Any]:
         if self._log_file:
             with self._log_file.open("a") as log:
                 log.write(json.dumps({"address": address, "body": body}) + "\n")
         waited = 0.0
         for attempt in range(1, self._patience.attempts + 1):
-            problem, wait, budget = await self._try(address, body)
+            problem, wait, budget = await (self._try if self.is_local else self._admitted)(address, body)
             if isinstance(problem, dict):
                 return problem
             wait = (wait or 0.0) + self._backoff(attempt)  # never before the server's own time, nor all at that very time
@@ -101,7 +133,20 @@ class Server:
                 raise _given_up(problem, attempt, wait)
             waited += wait
             await asyncio.sleep(wait)
+            if once_more and problem.charged:
+                await once_more()
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _admitted(self, address: str, body: dict[str, Any]) -> tuple[dict[str, Any] | EngineError, float | None, float]:
+        """As `_try`, when the endpoint's limits allow it."""
+        async with self._limits.admitted(body) as admission:
+            tried = await self._try(address, body)
+            if isinstance(tried[0], dict):
+                admission.answered(tried[0])
+            elif isinstance(tried[0], RequestRefused) and (tried[0].status in OVERLOADED or tried[1] is not None):
+                # longer than anybody waits here, it is this request's end, not a pause for all
+                admission.busy(tried[1] if tried[1] is not None and tried[1] <= self._patience.busy_seconds else None)
+            return tried
 
     async def _try(self, address: str, body: dict[str, Any]) -> tuple[dict[str, Any] | EngineError, float | None, float]:
         """One attempt: (answer or passing problem, wait that the server asked for, seconds of waiting to spend on it)."""
@@ -117,7 +162,9 @@ class Server:
             message = f"{address} cannot be reached: {type(error).__name__}: {self.safe(str(error))}"
             if gone := self._why_gone():
                 raise EngineDied(gone) from error
-            return (EngineDied if self.is_local else EndpointUnreachable)(message), None, self._patience.connect_seconds
+            problem: EngineError = (EngineDied if self.is_local else EndpointUnreachable)(message)
+            problem.charged = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return problem, None, self._patience.connect_seconds
         except RuntimeError as error:
             if not self._http.is_closed:
                 raise
@@ -149,7 +196,9 @@ class Server:
             return answer
         said = self.safe(response.text.strip())[:200]
         if answer is None and said.startswith("{"):
-            return EndpointUnreachable(f"{address} answered with JSON that breaks off or is none: {said}")
+            broken = EndpointUnreachable(f"{address} answered with JSON that breaks off or is none: {said}")
+            broken.charged = True
+            return broken
         raise RequestRefused(
             response.status_code, f"{address} answered with something else than a JSON object; is it the base URL? It said: {said}"
         )

@@ -252,18 +252,20 @@ def fail(ledger: Ledger, lease: Lease, error: str, hopeless: bool = False) -> It
     return state
 
 
-def release(ledger: Ledger, lease: Lease) -> None:
-    """Gives a held item back unharmed (a worker that stops in order): costs no attempt.
+def release(ledger: Ledger, lease: Lease, seconds: float = 0.0, why: str | None = None) -> None:
+    """Gives a held item back unharmed (a worker that stops in order, an endpoint that is down): costs no attempt.
 
-    An outdated fence is no matter, and an item past its deadline is left for `sweep`, which counts it as hung.
+    It is not taken again for so many seconds. An outdated fence is no matter, and an item past its deadline is left for `sweep`,
+    which counts it as hung.
     """
     mine = and_(
         items.c.id == lease.item_id, items.c.fence == lease.fence, items.c.state == ItemState.RUNNING, items.c.deadline_at > now()
     )
     with ledger.write() as connection:
-        connection.execute(
-            update(items).where(mine).values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
-        )
+        free = update(items).where(mine).values(state=ItemState.QUEUED, worker=null(), lease_until=null(), rung_at=null())
+        if seconds:
+            free = free.values(not_before=now() + seconds, error=as_text(why) if why else null())
+        connection.execute(free)
 
 
 def lose(ledger: Ledger, lease: Lease) -> None:

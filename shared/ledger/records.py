@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.items import Lease
@@ -25,27 +25,34 @@ class UsageRow:
     completion_tokens: int
     cost: float = 0.0
     """US dollars."""
+    cached: int = 0
+    """Requests that were not made, since their answers had been bought before."""
 
     def __post_init__(self) -> None:
-        figures = (self.requests, self.prompt_tokens, self.completion_tokens, self.cost)
+        figures = (self.requests, self.prompt_tokens, self.completion_tokens, self.cost, self.cached)
         if not all(0 <= figure < math.inf for figure in figures):  # NaN is in no range
-            raise ValueError(f"usage of {self.model} as {self.role}: {figures} (requests, tokens read and written, cost)")
+            raise ValueError(f"usage of {self.model} as {self.role}: {figures} (requests, tokens read and written, cost, cached)")
 
 
 def append_usage(ledger: Ledger, lease: Lease, rows: Sequence[UsageRow]) -> None:
     """Appends usage whatever the fence: the tokens were paid for, even if the result is not taken."""
     if not rows:
         return
-    about = {"run_id": lease.run_id, "stage": lease.stage, "item_id": lease.item_id, "fence": lease.fence}
     with ledger.write() as connection:
-        connection.execute(insert(usage).values(created_at=now()), [{**about, **row.__dict__} for row in rows])
+        insert_usage(connection, lease, rows)
+
+
+def insert_usage(connection: Connection, lease: Lease, rows: Sequence[UsageRow]) -> None:
+    """As `append_usage`, within a transaction."""
+    about = {"run_id": lease.run_id, "stage": lease.stage, "item_id": lease.item_id, "fence": lease.fence}
+    connection.execute(insert(usage).values(created_at=now()), [{**about, **row.__dict__} for row in rows])
 
 
 def run_usage(ledger: Ledger, run_id: str) -> list[Row[Any]]:
     """Sums by stage, role and model."""
     sums = [
         func.sum(column).label(column.name)
-        for column in (usage.c.requests, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.cost)
+        for column in (usage.c.requests, usage.c.prompt_tokens, usage.c.completion_tokens, usage.c.cost, usage.c.cached)
     ]
     query = select(usage.c.stage, usage.c.role, usage.c.model, *sums).where(usage.c.run_id == run_id)
     with ledger.read() as connection:

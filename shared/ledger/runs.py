@@ -60,6 +60,7 @@ def create_run(
     idempotency_key: str | None = None,
     request_digest: str | None = None,
     needs_sets: Iterable[str] = (),
+    spend_cap: float | None = None,
 ) -> tuple[str, bool]:
     """Stores a run with its stages, waiting; returns (id, created).
 
@@ -73,7 +74,7 @@ def create_run(
             connection.execute(
                 insert(runs).values(
                     id=run_id, name=name, recipe=recipe, state=RunState.CHECKING, paused=False, idempotency_key=idempotency_key,
-                    request_digest=request_digest, created_at=now(),
+                    request_digest=request_digest, spend_cap=spend_cap, created_at=now(),
                 )
             )  # fmt: skip
             rows = [
@@ -109,6 +110,14 @@ def get_run(ledger: Ledger, run_id: str) -> Row[Any] | None:
     """The run's row, or None."""
     with ledger.read() as connection:
         return connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+
+
+def was_done_before(ledger: Ledger, run_id: str) -> bool:
+    """Whether an earlier run of just this request came to its end."""
+    asked = select(runs.c.request_digest).where(runs.c.id == run_id).scalar_subquery()
+    query = select(exists().where(runs.c.request_digest == asked, runs.c.state == RunState.DONE))
+    with ledger.read() as connection:
+        return bool(connection.execute(query).scalar_one())
 
 
 def list_runs(ledger: Ledger, before: tuple[float, str] | None = None, limit: int = 50) -> list[Row[Any]]:
@@ -227,7 +236,8 @@ def set_paused(ledger: Ledger, run_id: str, paused: bool) -> None:
     ended run.
     """
     with ledger.write() as connection:
-        statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_(LIVE)).values(paused=paused)
+        reason = {} if paused else {"reason": null()}  # why it was paused, if anybody said so
+        statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_(LIVE)).values(paused=paused, **reason)
         if connection.execute(statement).rowcount != 1:
             raise NotInState(f"run {run_id} has ended already")
         add_event(connection, run_id, "run.paused" if paused else "run.resumed", {})

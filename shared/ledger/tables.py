@@ -108,6 +108,9 @@ runs = Table(
     _text("state", nullable=False, index=True),
     Column("paused", Boolean, nullable=False, default=False),
     Column("reason", Text),
+    Column("spend_cap", Float),  # US dollars; spent and held are counted where there is one: see spending.py
+    Column("spent", Float, nullable=False, server_default="0"),
+    Column("held", Float, nullable=False, server_default="0"),
     _text("idempotency_key", unique=True),
     _text("request_digest"),
     Column("created_at", Float, nullable=False),
@@ -217,8 +220,17 @@ usage = Table(  # appended whatever the fence: tokens were paid for
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cost", Float, nullable=False),
+    Column("cached", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
+)
+
+answers = Table(  # of endpoints, by a digest of what was asked
+    "answers",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("body", Json, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 events = Table(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from sqlalchemy import Row
@@ -10,20 +11,23 @@ from sqlalchemy import Row
 from shared.artifacts import item_folder
 from shared.contracts.base import Origin
 from shared.contracts.problem import Problem
-from shared.contracts.recipe import Recipe
+from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.contracts.work import Payload
+from shared.engines.bank import Bank
 from shared.engines.client import Endpoint
 from shared.engines.roles import Serving
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, load_partials, report_progress, save_partial
 from shared.ledger.problems import get_set, iterate_problems
-from shared.ledger.records import UsageRow, append_usage, iterate_records, record_keys, records_by_key, run_usage
+from shared.ledger.records import iterate_records, record_keys, records_by_key, run_usage
+from shared.ledger.runs import was_done_before
 
 
 class Work:
     """One claimed item, as its handler sees it."""
 
-    def __init__(self, ledger: Ledger, lease: Lease, recipe: Recipe, serving: Serving, holder: str) -> None:
+    def __init__(self, ledger: Ledger, lease: Lease, recipe: Recipe, serving: Serving, holder: str, capped: bool = False) -> None:
+        """`capped`: whether the run has a spend cap by now, whatever its recipe says."""
         self.ledger = ledger
         self.lease = lease
         self.recipe = recipe
@@ -36,6 +40,8 @@ class Work:
         digest = hashlib.sha256(f"{recipe.seed}/{lease.stage}/{lease.key}".encode()).digest()
         self.seed = int.from_bytes(digest[:4])
         """Derived from the recipe's seed, the stage and the item: the same on every attempt, and on every run of the recipe."""
+        self._bank = Bank(ledger, lease, digest.hex(), recipe.spend_cap is not None or capped)
+        self._in_rounds = False
 
     @property
     def folder(self) -> str:
@@ -77,12 +83,21 @@ class Work:
 
     async def endpoint(self, role: str) -> Endpoint:
         """The model that plays a role, served and metered into the ledger. Raises KeyError for a role the item does not have."""
-        endpoint = await self._serving.endpoint(self.payload.roles[role])
+        ref = self.payload.roles[role]
+        endpoint = await self._serving.endpoint(ref)
+        bank = self._bank
+        if not ref.spec.cache:
+            bank = copy(bank)
+            bank.cached = False
+        elif self.lease.stage == PREFLIGHT:  # which asks whether the endpoint is there; a run that was done before needs none
+            bank.anew = not await asyncio.to_thread(was_done_before, self.ledger, self.lease.run_id)
+        return endpoint.metered(role, bank)
 
-        async def meter(row: UsageRow) -> None:
-            await asyncio.to_thread(append_usage, self.ledger, self.lease, [row])
-
-        return endpoint.metered(role, meter)
+    def rounds(self) -> None:
+        """Says that this item works in rounds, each saved before the next begins: what it asks in one is another question than the
+        same words in another.
+        """
+        self._in_rounds = True
 
     async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
         """Bodies of a stage's published records of a kind, sorted by key."""
@@ -103,10 +118,17 @@ class Work:
     async def save(self, seq: int, body: dict[str, Any]) -> None:
         """Saves work of the unfinished item under a sequence number of its own. Raises LeaseLost."""
         await asyncio.to_thread(save_partial, self.ledger, self.lease, seq, body)
+        self._count_rounds(1)
 
     async def saved(self) -> list[dict[str, Any]]:
         """What earlier attempts (or this one) saved, in order."""
-        return await asyncio.to_thread(load_partials, self.ledger, self.lease.item_id)
+        found = await asyncio.to_thread(load_partials, self.ledger, self.lease.item_id)
+        self._count_rounds(len(found) - self._bank.round)
+        return found
+
+    def _count_rounds(self, more: int) -> None:
+        if self._in_rounds:
+            self._bank.round += more
 
     async def progress(self, figures: dict[str, Any]) -> None:
         """Shows how far the item is, in the run's status and as an event. Raises LeaseLost."""

@@ -17,7 +17,7 @@ import structlog
 
 from shared.contracts.recipe import PREFLIGHT, Recipe
 from shared.contracts.work import TRAINING
-from shared.engines.client import EngineDied
+from shared.engines.client import EndpointDown, EngineDied, SpendCapReached
 from shared.engines.roles import Engines
 from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, LeaseLost, Result, claim, commit, fail, lose, release, renew
@@ -29,13 +29,18 @@ from shared.work.registry import Hopeless, handler_of
 
 log = structlog.get_logger()
 
+DECIDING = (LeaseLost, SpendCapReached, EndpointDown, EngineDied, Hopeless)
+
 
 def cause_of(group: ExceptionGroup[Exception]) -> Exception:
-    """The failure in a group that decides what becomes of the item: a lost lease, a dead engine, no hope, else the first."""
+    """The failure in a group that decides what becomes of the item: those of DECIDING in their order, else the first."""
     leaves: list[Exception] = []
     for error in group.exceptions:
         leaves.append(cause_of(error) if isinstance(error, ExceptionGroup) else error)
-    return next((leaf for kind in (LeaseLost, EngineDied, Hopeless) for leaf in leaves if isinstance(leaf, kind)), leaves[0])
+    return next(
+        (leaf for kind in DECIDING for leaf in leaves if isinstance(leaf, kind)),
+        leaves[0],
+    )
 
 
 class Runtime:
@@ -106,6 +111,12 @@ class Runtime:
             bound.info("let go")
         except LeaseLost as error:
             bound.warning("lost", error=str(error))
+        except SpendCapReached as error:
+            bound.warning("run paused", error=str(error))
+            await asyncio.to_thread(release, self._ledger, lease)
+        except EndpointDown as error:
+            bound.warning("endpoint down", error=str(error))
+            await asyncio.to_thread(release, self._ledger, lease, error.seconds, str(error))
         except EngineDied as error:
             bound.warning("engine died", error=str(error))
             await self._settle(lose, lease)
@@ -130,7 +141,8 @@ class Runtime:
         kind = f"{PREFLIGHT}.{lease.payload['check']}" if lease.stage == PREFLIGHT else recipe.stages[lease.stage].kind
         async with self._engines.using("" if lease.engine_set == TRAINING else lease.engine_set) as serving:
             try:
-                return await handler_of(kind)(Work(self._ledger, lease, recipe, serving, self.name))
+                capped = run.spend_cap is not None
+                return await handler_of(kind)(Work(self._ledger, lease, recipe, serving, self.name, capped))
             except ExceptionGroup as group:
                 raise cause_of(group) from None
 

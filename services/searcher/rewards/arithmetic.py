@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from services.searcher.candidates import Candidate, Judgement, Rule, normalised
-from services.searcher.equalities import equalities, numbers
 from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared.answers.canonical import number_in
+from shared.answers.equalities import equalities, numbers
 from shared.contracts.rewards import RewardPart
 from shared.contracts.tree import Verdict
 

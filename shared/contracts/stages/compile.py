@@ -17,12 +17,20 @@ class Refiner(Frozen):
     model: str | None = None
     """For `llm`: the model that rewrites."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often a rewrite that fails its checks is asked for again, told why; then the template does it."""
+    min_length: Annotated[float, Field(gt=0)] = 0.6
+    max_length: Annotated[float, Field(gt=0)] = 4.0
+    """Of a rewrite, as multiples of its draft's characters."""
+    reflect: bool = True
+    """For `llm`: ask the model what was wrong with a wrong turn where the tree holds no reason in words."""
     sampling: Sampling = Sampling(temperature=0.7, max_tokens=2048)
 
     @model_validator(mode="after")
     def _llm_has_model(self) -> Self:
         if (self.kind == "llm") != (self.model is not None):
             raise ValueError("`model` goes with kind `llm`, and only there")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length: {self.min_length} is above max_length, {self.max_length}: nothing is of such a length")
         return self
 
 

@@ -15,7 +15,7 @@ from shared.contracts.recipe import Recipe
 from tests.services.cli.fake_gateway import fake_gateway, run, stage
 
 NOTHING: dict[str, Any] = {"problems": None, "kind": "arithmetic", "setting": {}, "judge": None, "policy": None, "spec": {}}
-EMPTY: dict[str, Any] = {"models": {}, "rewards": {}, "curations": {}, "datasets": {}, "plots": []}
+EMPTY: dict[str, Any] = {"models": {}, "rewards": {}, "costs": {}, "curations": {}, "datasets": {}, "plots": []}
 PART = {"count": None, "skip": 0, "seed": 7}
 
 

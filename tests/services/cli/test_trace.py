@@ -24,7 +24,7 @@ def records(rewritten: bool = False) -> list[dict[str, Any]]:
     compiled = compile_trees([TREE], STAGE, 0, ORIGIN)
     (draft,) = compiled.drafts
     spans = template(draft.pieces, draft.words)
-    how = Refined(spans, "llm", "refine@1", "big") if rewritten else Refined(spans, "template")
+    how = Refined(spans, "llm", draft.pieces, "refine@1", "big") if rewritten else Refined(spans, "template", draft.pieces)
     found = [("thought", thought_of(draft, how, STAGE, ORIGIN)), ("shortcut", compiled.shortcuts[0]), ("pair", compiled.pairs[0])]
     rows = [{"stage": "set", "kind": kind, "key": one.id, "body": one.model_dump(mode="json")} for kind, one in found]
     return [*rows, {"stage": "search", "kind": "tree", "key": TREE.problem.id, "body": TREE.model_dump(mode="json")}]

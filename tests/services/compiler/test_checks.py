@@ -27,7 +27,7 @@ The answer is 18."""
 
 
 async def test_a_faithful_rewrite_passes_and_leads_back_to_the_nodes():
-    checked = await check(DRAFT, GOOD, "18")
+    checked = await check(TREE.problem, DRAFT, GOOD)
     assert checked.findings == ()
     assert "".join(span.text for span in checked.spans) == GOOD
     assert [(span.role, span.node_id) for span in checked.spans] == [(piece.role, piece.node_id) for piece in DRAFT]
@@ -54,13 +54,13 @@ async def test_what_is_lost_is_found(change, finding):
     for old, new in change.items():
         assert old in text
         text = text.replace(old, new)
-    checked = await check(DRAFT, text, "18")
+    checked = await check(TREE.problem, DRAFT, text)
     assert any(finding in found for found in checked.findings), checked.findings
 
 
 async def test_out_of_order_is_found():
     lines = GOOD.splitlines(keepends=True)
-    checked = await check(DRAFT, "".join([*lines[:2], lines[4], lines[3], lines[2], lines[5]]), "18")
+    checked = await check(TREE.problem, DRAFT, "".join([*lines[:2], lines[4], lines[3], lines[2], lines[5]]))
     assert checked.findings
 
 
@@ -71,7 +71,7 @@ async def test_every_template_passes_its_own_check(seed):
     draft = walk(TREE, LEAF, Manner(wrong_trials=2, trial_share=0.6, stop_at_wrong=seed % 2 == 0, verify=True), rng)
     spans = template(draft, rng)
     text = "".join(span.text for span in spans)
-    checked = await check(draft, text, "18")
+    checked = await check(TREE.problem, draft, text)
     assert checked.findings == (), text
     assert "".join(span.text for span in checked.spans) == text
 

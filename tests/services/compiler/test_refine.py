@@ -16,7 +16,7 @@ from shared.engines.client import Choice, RequestRefused
 from tests.services.compiler.fakes import ScriptedEndpoint
 from tests.services.compiler.test_checks import DRAFT, GOOD, TREE
 
-LLM = Refiner(kind="llm", model="big", retries=2)
+LLM = Refiner(kind="llm", model="big", retries=2, min_length=0.1)
 LOST = "Step 1: That makes 5 * 6 = 30 pens.\nStep 2: 30 - 12 = 18 pens are left.\nThe answer is 18."
 
 
@@ -44,7 +44,10 @@ async def test_a_lossy_rewrite_is_asked_for_again_with_the_findings():
     assert 'this wrong step is missing, corrected too early or out of order: "Step 2' in prompts[1]
 
 
-@pytest.mark.parametrize("answer", [LOST, Choice(GOOD, (), "length"), ""])
+PLAIN = "\n".join(piece.text for piece in DRAFT)
+
+
+@pytest.mark.parametrize("answer", [LOST, Choice(GOOD, (), "length"), "", GOOD * 9, PLAIN, f"{PLAIN} "])
 async def test_what_stays_lossy_or_cut_falls_back_to_the_template(answer):
     refined, prompts = await run(lambda prompt: answer)
     assert (refined.refiner, refined.model, refined.retries, len(prompts)) == ("template-fallback", None, 2, 3)
@@ -103,3 +106,80 @@ def test_reasons_become_sentences(pieces, holds, lacks):
         assert not holds or any(part in text for part in holds), text
         assert not any(part in text for part in lacks), text
     assert len(seen) >= 6, "the words vary"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (PLAIN, "unchanged"),
+        (PLAIN.replace("Tom has", "Tom has got"), "unchanged"),
+        (GOOD * 9, "its length"),
+        (LOST, "the words are missing that go back"),
+        (Choice(GOOD, (), "length"), "cut off"),
+        (GOOD.replace("The answer is 18.", "The answer is 22."), "another answer"),
+    ],
+)
+async def test_what_was_wrong_with_rewrites_is_counted_by_kind(answer, kind):
+    refined, prompts = await run(lambda prompt: answer)
+    assert refined.refiner == "template-fallback" and refined.findings[kind] == 3
+    assert kind in prompts[1]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "refiner"), [({}, "llm"), ({"max_length": 1.0}, "template-fallback"), ({"min_length": 3.0}, "template-fallback")]
+)
+async def test_a_rewrites_length_has_bounds(bounds, refiner):
+    how = Refiner(kind="llm", model="big", retries=0, **bounds)
+    assert (await run(lambda prompt: GOOD, how))[0].refiner == refiner
+
+
+UNSAID = pieces_of("this step is wrong")
+REASON = "Hold on, 30 - 12 cannot be 22."
+
+
+def asks_why(prompt):
+    return "The next steps, which are wrong" in prompt
+
+
+async def completed(reason, **how):
+    endpoint: Any = ScriptedEndpoint(lambda prompt: reason if asks_why(prompt) else "nothing")
+    refined = await refine(TREE.problem, UNSAID, Refiner(kind="llm", model="big", retries=0, **how), endpoint, Random(1))
+    return refined, [prompt for prompt in endpoint.prompts if asks_why(prompt)]
+
+
+async def test_a_missing_reflection_is_completed_by_the_model():
+    refined, prompts = await completed(REASON)
+    assert len(prompts) == 1 and TREE.problem.question in prompts[0]
+    assert "So far:\nStep 1: 5 * 6 = 30" in prompts[0] and "which are wrong:\nStep 2: 30 - 12 = 22" in prompts[0]
+    assert (refined.refiner, refined.reflections, refined.prompt, refined.model) == (
+        "template-fallback",
+        1,
+        "reflect@1",
+        "fake://refiner",
+    )
+    assert any(REASON.rstrip(".") in span.text for span in refined.spans if span.role is Role.REFLECTION)
+    assert [piece.text for piece in refined.pieces if piece.role is Role.REFLECTION] == [REASON]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Choice("Hold on, that", (), "length"),
+        "",
+        "Wrong! " * 100,
+        "It is wrong. The answer is 18.",
+        "No: 30 - 12 is 18.",  # gives the answer away
+        "No: 30 - 10 = 22.",
+        RequestRefused(400, "too long"),
+    ],
+)
+async def test_a_reflection_that_will_not_do_leaves_the_templates_words(reason):
+    refined, _ = await completed(reason)
+    assert refined.reflections == 0 and refined.model is None
+    assert [piece.text for piece in refined.pieces if piece.role is Role.REFLECTION] == ["this step is wrong"]
+
+
+async def test_reflections_are_asked_for_only_where_none_is_and_if_wanted():
+    _, prompts = await run(lambda prompt: GOOD)
+    assert not any(map(asks_why, prompts))
+    assert (await completed(REASON, reflect=False))[1] == []

@@ -225,4 +225,4 @@ async def test_rewrites_are_not_bought_twice(tmp_path):
     assert {body["refiner"] for body in store["compile", "thought"].values()} == {"template-fallback"}
     close = memory_work(recipe, store, tmp_path, key="close", close=True)
     (record,) = (await compile_item(close)).records
-    assert record.body["refinement"] == {"template-fallback": 8}
+    assert record.body["refinement"] == {"template-fallback": 8, "found: its length": 8}

@@ -51,7 +51,11 @@ class MemoryWork:
         assert role == "teacher"
         return self.teacher
 
+    def rounds(self):
+        self.in_rounds = True
+
     async def save(self, seq, body):
+        assert self.in_rounds
         assert seq not in self.partials
         self.partials[seq] = body
 

@@ -66,7 +66,8 @@ def work_of(teacher, partials=None, problems=(PROBLEM,), **stage):
 
     return SimpleNamespace(
         stage=DistillStage(problems="train", teacher="big", **stage),
-        lease=SimpleNamespace(item_id="r1/distill/000000"),
+        lease=SimpleNamespace(item_id="r1/distill/000000", key="000000"),
+        rounds=lambda: None,
         problems=found,
         endpoint=endpoint,
         save=save,
@@ -76,8 +77,11 @@ def work_of(teacher, partials=None, problems=(PROBLEM,), **stage):
 
 
 def responses_of(result):
-    assert [record.kind for record in result.records] == ["response"] * len(result.records)
-    return [Response.model_validate(record.body) for record in result.records]
+    *responses, tally = result.records
+    assert [record.kind for record in responses] == ["response"] * len(responses)
+    found = [Response.model_validate(record.body) for record in responses]
+    assert (tally.kind, tally.body) == ("tally", {"samples": len(found), "accepted": sum(one.verified for one in found)})
+    return found
 
 
 async def test_every_sample_is_kept_with_its_verdict():
@@ -85,7 +89,7 @@ async def test_every_sample_is_kept_with_its_verdict():
     result = await distill(work_of(teacher, samples=5))
     responses = responses_of(result)
     assert teacher.asked == [5]
-    assert [record.key for record in result.records] == [f"pens#{draw}" for draw in range(5)]
+    assert [record.key for record in result.records[:-1]] == [f"pens#{draw}" for draw in range(5)]
     assert [response.verified for response in responses] == [True, False, False, False, True]
     assert [response.extracted for response in responses] == ["30", "11", "30", None, "30"]
     assert responses[4].completion == "Wait, 5 * 6 is 30.\n\nThe answer is 30."

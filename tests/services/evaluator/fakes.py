@@ -1,13 +1,13 @@
 """A fake model, at the network's edge."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
 from shared.contracts.work import ModelRef
+from shared.engines.bank import Bank
 from shared.engines.client import Choice, Completion
-from shared.ledger.records import UsageRow
 
 Answer = Callable[[str, int], Choice | Exception]
 """What the fake model says: (the question, number of the draw) -> a choice, or the error the endpoint raises."""
@@ -21,7 +21,7 @@ class FakeEndpoint:
         self.asked: list[str] = []
         self._answer = answer
 
-    def metered(self, role: str, on_usage: Callable[[UsageRow], Awaitable[None]]) -> "FakeEndpoint":
+    def metered(self, role: str, bank: Bank) -> "FakeEndpoint":
         return self
 
     async def chat(self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = ()) -> Completion:

@@ -2,11 +2,15 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+PIECE = 16
+"""Bytes of a slow body that come together."""
 
 
 @dataclass
@@ -20,6 +24,8 @@ class Reply:
     """Closes the connection without a word."""
     half: bool = False
     """Closes it in the middle of the body."""
+    slow: float = 0.0
+    """Seconds before each piece of the body."""
 
 
 def choices(*texts: str, prompt_tokens: int = 10, **more: Any) -> dict[str, Any]:
@@ -86,7 +92,13 @@ def scripted_server() -> Iterator[Scripted]:
             for name, value in {**reply.headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if reply.half else content)
+            sent = content[: len(content) // 2] if reply.half else content
+            if not reply.slow:
+                self.wfile.write(sent)
+            for place in range(0, len(sent) if reply.slow else 0, PIECE):
+                time.sleep(reply.slow)
+                self.wfile.write(sent[place : place + PIECE])
+                self.wfile.flush()
             self.close_connection |= reply.half
 
         def log_message(self, format: str, *args: object) -> None:

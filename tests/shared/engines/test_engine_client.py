@@ -3,26 +3,32 @@
 import asyncio
 import json
 import math
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
+from shared.engines.circuit import OPEN_AFTER
 from shared.engines.client import (
     Choice,
     Endpoint,
+    EndpointDown,
     EndpointUnreachable,
     EngineDied,
     EngineError,
-    OnUsage,
     RequestRefused,
     split_reasoning,
 )
 from shared.engines.transport import Patience, Server
 from shared.ledger.records import UsageRow
+from tests.shared.engines.banks import OpenBank
 from tests.shared.engines.scripted import Reply, Scripted, chat, choices, scripted_server
 
 QUICK = Patience(attempts=4, first_wait=0.001, longest_wait=0.01, busy_seconds=5.0, connect_seconds=0.05)
@@ -51,13 +57,9 @@ async def local(server: Scripted) -> AsyncIterator[Endpoint]:
     await connection.close()
 
 
-def recorder() -> tuple[list[UsageRow], OnUsage]:
-    rows: list[UsageRow] = []
-
-    async def record(row: UsageRow) -> None:
-        rows.append(row)
-
-    return rows, record
+def recorder() -> tuple[list[UsageRow], Any]:
+    bank = OpenBank()
+    return bank.rows, bank
 
 
 async def test_what_a_hosted_server_is_asked(server, hosted):
@@ -177,13 +179,16 @@ async def test_charged_but_useless_answers_are_metered(server, hosted):
 
 
 async def test_usage_outlives_a_cancellation(hosted):
-    entered, leave, rows = asyncio.Event(), asyncio.Event(), []
+    entered, leave = asyncio.Event(), asyncio.Event()
 
-    async def record(row: UsageRow) -> None:
-        entered.set()
-        await leave.wait()
-        rows.append(row)
+    class SlowBank(OpenBank):
+        async def settle(self, held: float, row: UsageRow | None) -> None:
+            entered.set()
+            await leave.wait()
+            await super().settle(held, row)
 
+    record: Any = SlowBank()
+    rows = record.rows
     request = asyncio.create_task(hosted.metered("teacher", record).complete("q", sampling=SAMPLING))
     await entered.wait()
     request.cancel()
@@ -209,6 +214,7 @@ async def test_retry_after_is_honoured(server, hosted, monkeypatch):
         waits.append(seconds)
 
     monkeypatch.setattr("shared.engines.transport.asyncio.sleep", sleep)
+    monkeypatch.setattr(hosted._server._limits, "_clock", lambda: sum(waits))  # all of the endpoint's callers wait as long
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
     server.script = [Reply(status=429, headers={"Retry-After": value}) for value in ("1.5", later)]
     await hosted.complete("q", sampling=SAMPLING)
@@ -457,3 +463,58 @@ async def test_many_requests_at_once(server, hosted):
     answers = await asyncio.gather(*(hosted.complete(f"q{number}", sampling=SAMPLING) for number in range(256)))
     assert len(answers) == 256
     assert len({asked["prompt"] for asked in server.asked}) == 256
+
+
+async def test_a_storm_of_refusals_is_weathered_by_asking_less(server, hosted):
+    """The server takes three at once and refuses the rest: all are answered in the end."""
+    busy = threading.Semaphore(3)
+
+    seen: list[float] = []
+
+    def storm(body: dict[str, Any]) -> Reply:
+        seen.append(http._limits.at_once)
+        if not busy.acquire(blocking=False):
+            return Reply({"message": "slow down"}, 429)
+        time.sleep(0.005)
+        busy.release()
+        return Reply(choices("x"))
+
+    server.otherwise = storm
+    patient = replace(QUICK, attempts=500, busy_seconds=60.0)
+    http = Server(server.url, KEY, patient)
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    answers = await asyncio.gather(*(endpoint.complete("q", sampling=SAMPLING) for _ in range(100)))
+    assert len(answers) == 100 and min(seen) <= 32 < max(seen)
+    await http.close()
+
+
+async def test_an_outage_opens_the_circuit_and_one_request_closes_it(server, monkeypatch):
+    now = [0.0]
+    http = Server(server.url, KEY, replace(QUICK, attempts=1))
+    http._circuit._clock = lambda: now[0]
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    server.otherwise = lambda body: Reply({"message": f"down, {KEY}"}, 503)
+    for _ in range(OPEN_AFTER):
+        with pytest.raises(EndpointUnreachable):
+            await endpoint.complete("q", sampling=SAMPLING)
+    with pytest.raises(EndpointDown, match=r"is tried again in 30 s: .*down, \*\*\*") as down:
+        await endpoint.complete("q", sampling=SAMPLING)
+    assert KEY not in str(down.value) and len(server.asked) == OPEN_AFTER
+    now[0] += 30
+    server.otherwise = lambda body: Reply(choices("x"))
+    await asyncio.gather(
+        endpoint.complete("q", sampling=SAMPLING), endpoint.complete("q", sampling=SAMPLING), return_exceptions=True
+    )
+    await endpoint.complete("q", sampling=SAMPLING)
+    await http.close()
+
+
+async def test_a_slow_body_is_waited_for_and_one_that_never_ends_is_given_up(server):
+    http = Server(server.url, KEY, replace(QUICK, answer_seconds=0.5))
+    endpoint = Endpoint(http, "m", uri="m", engine="e")
+    server.script = [Reply(choices("x"), slow=0.02)]
+    assert (await endpoint.complete("q", sampling=SAMPLING)).choices[0].text == "x"
+    server.script = [Reply(choices("x"), slow=1.0)]
+    with pytest.raises(EndpointUnreachable, match=r"gave no answer within 0.5 s"):
+        await endpoint.complete("q", sampling=SAMPLING)
+    await http.close()

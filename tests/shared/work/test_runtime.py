@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shared.contracts.recipe import Recipe
-from shared.engines.client import EngineDied
+from shared.engines.client import EndpointDown, EngineDied, SpendCapReached
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem, NewRecord, Result
 from shared.ledger.opening import open_stage
@@ -190,3 +190,29 @@ def test_the_seed_is_the_same_on_every_attempt_and_differs_between_items(bench: 
         connection.execute(items.update().values(not_before=0.0))
     bench.start("0").result(20)
     assert seeds["0", 1] == seeds["0", 2] != seeds["1", 1]
+
+
+def test_an_endpoint_that_is_down_costs_no_attempt_and_the_item_waits(bench: Bench) -> None:
+    async def down(work: Work) -> Result:
+        raise EndpointDown("http://far/v1 is down, and is tried again in 30 s: no route", 30.0)
+
+    bench.body = down
+    bench.start().result(20)
+    item = bench.item()
+    assert (item.state, item.attempts, item.lost) == ("queued", 0, 0) and "no route" in item.error
+    bench.body = succeeds
+    bench.start().result(20)
+    assert bench.item().state == "queued", "not before its time"
+    with bench.ledger.write() as connection:
+        connection.execute(update(items).values(not_before=0.0))
+    bench.start().result(20)
+    assert bench.item().state == "done"
+
+
+def test_the_spend_cap_gives_the_item_back_unharmed(bench: Bench) -> None:
+    async def capped(work: Work) -> Result:
+        raise SpendCapReached("no room")
+
+    bench.body = capped
+    bench.start().result(20)
+    assert (bench.item().state, bench.item().attempts, bench.item().lost) == ("queued", 0, 0)

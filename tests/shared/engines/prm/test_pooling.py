@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from shared.engines.transport import Patience, Server
 from shared.ledger.database import Ledger
 from shared.ledger.records import UsageRow
 from shared.settings import Settings
+from tests.shared.engines.banks import OpenBank
 from tests.shared.engines.scripted import Reply, Scripted, scripted_server
 
 QUICK = Patience(attempts=3, first_wait=0.001, longest_wait=0.01, busy_seconds=5.0, connect_seconds=0.05)
@@ -43,11 +45,8 @@ def answer(*outputs: list[list[float | None]], tokens: int = 5) -> Reply:
 
 
 async def test_all_sequences_go_in_one_request_and_are_metered(remote: Endpoint, server: Scripted):
-    rows: list[UsageRow] = []
-
-    async def record(row: UsageRow) -> None:
-        rows.append(row)
-
+    record: Any = OpenBank()
+    rows = record.rows
     server.script = [answer([[0.5], [1]], [[-2.0]])]
     found = await remote.metered("reward", record).score([(1, 2), (3,)])
     assert (found.outputs, found.tokens) == (([[0.5], [1]], [[-2.0]]), 5)

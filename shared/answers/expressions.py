@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.searcher.units import FACTORS, NOT_UNITS, singular
+from shared.answers.units import FACTORS, NOT_UNITS, singular
 
 MAX_DIGITS = 24
 MAX_EXPONENT = 32

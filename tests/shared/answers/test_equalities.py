@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.searcher.equalities import equalities, numbers
+from shared.answers.equalities import equalities, numbers
 
 RIGHT = [
     "5*6=30",

@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from services.searcher.expressions import MAX_DIGITS, Token, Unreadable, Value, evaluate, tokens_of
-from services.searcher.spelling import respelled
-from services.searcher.units import FACTORS, OPERATE, QUALIFY
+from shared.answers.expressions import MAX_DIGITS, Token, Unreadable, Value, evaluate, tokens_of
+from shared.answers.spelling import respelled
+from shared.answers.units import FACTORS, OPERATE, QUALIFY
 
 MAX_LENGTH = 4000
 """Longer lines are no steps; they are not read."""
