@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.distiller import annotate as annotating
@@ -31,7 +31,8 @@ async def reformat(work: Work) -> Result:
     try:
         text = await worked_solution(problem)
     except Unusable as reason:
-        return Result((), summary={"examples": 0, "rewritten": 0, "passed_over": {str(reason): 1}})
+        failed = {str(reason): 1}
+        return Result([tally(work, 0, 0, failed)], summary={"examples": 0, "rewritten": 0, "passed_over": failed})
     teacher = await _teacher(work)
     asked = await reformatting.reformat(problem, teacher, stage.retries)
     origin = work.origin()
@@ -41,7 +42,8 @@ async def reformat(work: Work) -> Result:
         id=problem.id, problem_id=problem.id, question=problem.question, answer=problem.answer, origin=origin, text=text
     )
     summary = {"examples": 1, "rewritten": int(asked.answer is not None), **_counted("kept_original", asked)}
-    return Result([NewRecord("example", example.id, example.model_dump(mode="json"))], summary=summary)
+    record = NewRecord("example", example.id, example.model_dump(mode="json"))
+    return Result([record, _tally_of(work, asked)], summary=summary)
 
 
 @handles("annotate")
@@ -51,11 +53,12 @@ async def annotate(work: Work) -> Result:
     problem = await one_problem(work)
     sketch = annotating.sketch_of(problem)
     if not sketch:
-        return Result((), summary={"responses": 0, "passed_over": {"no sketch": 1}})
+        failed = {"no sketch": 1}
+        return Result([tally(work, 0, 0, failed)], summary={"responses": 0, "passed_over": failed})
     teacher = await _teacher(work)
     asked = await annotating.annotate(problem, sketch, teacher, stage.retries)
     if (answer := asked.answer) is None:
-        return Result((), summary={"responses": 0, **_counted("passed_over", asked)})
+        return Result([_tally_of(work, asked)], summary={"responses": 0, **_counted("passed_over", asked)})
     response = Response(
         id=f"{problem.id}#0",
         problem_id=problem.id,
@@ -71,7 +74,7 @@ async def annotate(work: Work) -> Result:
         completion_tokens=answer.completion_tokens,
     )
     record = NewRecord("response", response.id, response.model_dump(mode="json"))
-    return Result([record], summary={"responses": 1, **_counted("passed_over", asked)})
+    return Result([record, _tally_of(work, asked)], summary={"responses": 1, **_counted("passed_over", asked)})
 
 
 @handles("translate")
@@ -84,11 +87,12 @@ async def translate(work: Work) -> Result:
     origin = work.origin(model=teacher.uri, prompt=prompts.version(translating.PROMPT))
     passed_over: Counter[str] = Counter()
     questions: dict[str, Asked] = {}
-    records, translated, retries = [], 0, 0
+    records, asked_for, translated, retries = [], 0, 0, 0
     for original in map(Response.model_validate, bodies):
         if reason := translating.unfit(original):
             passed_over[reason] += 1
             continue
+        asked_for += 1
         # two stages may have responses of one id
         identity = original.id if len(stage.responses) == 1 else f"{source}/{original.id}"
         if original.question not in questions:
@@ -104,8 +108,10 @@ async def translate(work: Work) -> Result:
             kept.append(found.response)
             translated += 1
         records += [NewRecord("response", one.id, one.model_dump(mode="json")) for one in kept]
+    failed = dict(sorted(passed_over.items()))
     summary = {"responses": len(records), "translated": translated, "retries": retries}
-    return Result(records, summary={**summary, "passed_over": dict(sorted(passed_over.items()))})
+    records.append(tally(work, asked_for, translated, failed))
+    return Result(records, summary={**summary, "passed_over": failed})
 
 
 @handles("select")
@@ -166,6 +172,19 @@ async def one_problem(work: Work) -> Problem:
     if len(problems) != 1:
         raise Hopeless(f"{work.lease.item_id}: a {work.stage.kind} item holds one problem, this one {len(problems)}")
     return problems[0]
+
+
+def tally(work: Work, samples: int, accepted: int, failed: Mapping[str, int] | None = None) -> NewRecord:
+    """How many samples an item bought, and how many of them are of use: what an accepted sample costs is reckoned from these.
+
+    `failed`: reason -> problems or responses of which nothing came.
+    """
+    body = {"samples": samples, "accepted": accepted}
+    return NewRecord("tally", work.lease.key, {**body, "failed": dict(failed)} if failed else body)
+
+
+def _tally_of(work: Work, asked: Asked) -> NewRecord:
+    return tally(work, asked.retries + 1, int(asked.answer is not None), {asked.failed: 1} if asked.failed else {})
 
 
 async def _teacher(work: Work) -> Teacher:

@@ -6,7 +6,7 @@ from collections import Counter
 from services.distiller.contamination import Benchmarks
 from services.distiller.curate import curate, pass_rates
 from services.distiller.labelled_trees import tree_of
-from services.distiller.rewriting import one_problem
+from services.distiller.rewriting import one_problem, tally
 from services.distiller.sample import PROMPT, sample
 from services.distiller.solutions import Unusable, chat_of, worked_solution
 from shared import prompts
@@ -125,8 +125,3 @@ async def distill(work: Work) -> Result:
     records = [NewRecord("response", response.id, response.model_dump(mode="json")) for response in responses]
     records.append(tally(work, len(responses), summary["verified"]))
     return Result(records, summary=summary)
-
-
-def tally(work: Work, samples: int, accepted: int) -> NewRecord:
-    """How many samples an item bought, and how many of them are of use: what an accepted sample costs is reckoned from these."""
-    return NewRecord("tally", work.lease.key, {"samples": samples, "accepted": accepted})

@@ -31,12 +31,19 @@ def teacher_at(server, answer=None):
     return Endpoint(Server(server.url, patience=QUICK), "big", uri="big", engine=server.url)
 
 
+def taken(result):
+    """A result's records without its tally, which must fit the rest, and the tally's reasons."""
+    *records, tally = result.records
+    assert (tally.kind, tally.key) == ("tally", "000000") and tally.body["accepted"] <= tally.body["samples"]
+    return records, tally.body.get("failed", {})
+
+
 class MemoryWork:
     """One item of a stage; `store` maps (stage, kind) to records by key."""
 
     def __init__(self, stage, teacher=None, problems=(), store=None, payload=None, partials=None):
         self.stage, self.teacher, self.store = stage, teacher, store or {}
-        self.lease = SimpleNamespace(run_id="r1", stage=stage.kind, item_id=f"r1/{stage.kind}/000000")
+        self.lease = SimpleNamespace(run_id="r1", stage=stage.kind, key="000000", item_id=f"r1/{stage.kind}/000000")
         self.payload = payload or Payload()
         self.partials = {} if partials is None else partials
         self._problems = list(problems)

@@ -8,7 +8,7 @@ from shared.contracts.problem import Problem
 from shared.contracts.stages import AnnotateStage
 from shared.contracts.thought import Response
 from shared.problems.formats import BadRow, parse_row
-from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, teacher_at
+from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, taken, teacher_at
 
 SKETCH = [
     "5 boxes of 6 pens: 5 + 6 = 11",
@@ -60,7 +60,8 @@ async def test_a_sketch_becomes_a_verified_response(server):
     server.script = [said("\n".join([LINES[0], *LINES[2:]]))]
     problem = parse_row(ROW, 1)
     result = await annotate(MemoryWork(STAGE, teacher_at(server, lambda _: GOOD), [problem]))
-    (record,) = result.records
+    ((record,), failed) = taken(result)
+    assert failed == {}
     response = Response.model_validate(record.body)
     assert (record.kind, record.key, response.id) == ("response", "pens#0", "pens#0")
     assert response.verified and response.text == GOOD and response.extracted == "30"
@@ -82,7 +83,8 @@ async def test_a_sketch_becomes_a_verified_response(server):
 )
 async def test_what_never_expands_well_is_passed_over(server, answer, reason):
     result = await annotate(MemoryWork(STAGE, teacher_at(server, lambda _: answer), [parse_row(ROW, 1)]))
-    assert not result.records and result.summary["passed_over"] == {reason: 1} and len(server.asked) == 2
+    assert not taken(result)[0] and result.summary["passed_over"] == {reason: 1}
+    assert taken(result)[1] == {reason: 1} and len(server.asked) == 2
 
 
 async def test_problems_without_a_sketch_are_passed_over(server):

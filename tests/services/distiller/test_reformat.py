@@ -11,7 +11,7 @@ from shared.contracts.stages import ReformatStage
 from shared.contracts.thought import Example
 from shared.engines.client import EngineError
 from shared.work.registry import Hopeless
-from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, teacher_at
+from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, taken, teacher_at
 from tests.shared.engines.scripted import Reply
 
 PENS = Problem(id="pens", question="How many pens are 5 boxes of 6?", answer="30", solution="5 * 6 = 30")
@@ -43,7 +43,8 @@ async def reformatted(server, answers, problem=PENS, partials=None):
 
 async def test_a_good_rewrite_replaces_the_solution(server):
     result = await reformatted(server, GOOD)
-    (record,) = result.records
+    ((record,), failed) = taken(result)
+    assert failed == {}
     example = Example.model_validate(record.body)
     assert (record.kind, record.key, example.text) == ("example", "pens", GOOD)
     assert (example.origin.model, example.origin.prompt) == ("big", "reformat@1")
@@ -72,10 +73,11 @@ async def test_a_teacher_is_told_what_was_wrong(server):
 )
 async def test_else_the_original_stays_and_is_counted(server, answer, reason, asked):
     result = await reformatted(server, answer)
-    example = Example.model_validate(result.records[0].body)
+    example = Example.model_validate(taken(result)[0][0].body)
     assert example.text == "Step 1: 5 * 6 = 30\nThe answer is 30."
     assert example.origin.model is None and example.origin.prompt is None
-    assert result.summary["kept_original"] == {reason: 1} and result.summary["rewritten"] == 0
+    assert result.summary["kept_original"] == {reason: 1}
+    assert taken(result)[1] == {reason: 1} and result.summary["rewritten"] == 0
     assert len(server.asked) == asked
 
 
@@ -93,7 +95,8 @@ async def test_what_cannot_be_graded_is_counted_apart(server, monkeypatch):
 )
 async def test_without_a_solution_nothing_is_asked(server, solution, reason):
     result = await reformatted(server, GOOD, PENS.model_copy(update={"solution": solution}))
-    assert not result.records and result.summary["passed_over"] == {reason: 1} and not server.asked
+    assert not taken(result)[0] and result.summary["passed_over"] == {reason: 1}
+    assert taken(result)[1] == {reason: 1} and not server.asked
 
 
 async def test_a_later_attempt_buys_no_answer_twice(server):

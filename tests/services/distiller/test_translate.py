@@ -13,7 +13,7 @@ from shared.contracts.thought import Response
 from shared.contracts.work import Payload
 from shared.engines.client import EngineError
 from tests.services.compiler.test_responses import response
-from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, teacher_at
+from tests.services.distiller.fakes import NONSENSE, MemoryWork, said, taken, teacher_at
 from tests.shared.engines.scripted import Reply
 
 
@@ -131,8 +131,8 @@ async def test_a_response_in_two_languages(server):
         made(3, False, grading_error="hung"),
     ]
     result = await translate(work_of(teacher_at(server, chinese), *originals))
-    found = [Response.model_validate(record.body) for record in result.records]
-    assert [one.id for one in found] == [record.key for record in result.records]
+    found = [Response.model_validate(record.body) for record in taken(result)[0]]
+    assert [one.id for one in found] == [record.key for record in taken(result)[0]]
     assert [one.id for one in found] == ["pens#0", "pens#0@Chinese", "pens#1", "pens#1@Chinese"]
     assert found[0] == originals[0]
     translated = found[1]
@@ -149,7 +149,7 @@ async def test_a_response_in_two_languages(server):
 
 async def test_translations_alone_under_ids_of_their_stage(server):
     work = work_of(teacher_at(server, chinese), made(), keep_originals=False, responses=("thoughts", "sketches"))
-    assert [record.key for record in (await translate(work)).records] == ["thoughts/pens#0@Chinese"]
+    assert [record.key for record in taken(await translate(work))[0]] == ["thoughts/pens#0@Chinese"]
 
 
 async def test_a_teacher_is_told_what_it_changed(server):
@@ -172,8 +172,9 @@ async def test_a_teacher_is_told_what_it_changed(server):
 )
 async def test_a_bad_translation_is_passed_over_and_the_original_stays(server, answer, reason):
     result = await translate(work_of(teacher_at(server, lambda _: answer), made()))
-    assert [record.key for record in result.records] == ["pens#0"]
-    assert result.summary["passed_over"] == {reason: 1} and result.summary["translated"] == 0
+    assert [record.key for record in taken(result)[0]] == ["pens#0"]
+    assert result.summary["passed_over"] == {reason: 1}
+    assert taken(result)[1] == {reason: 1} and result.summary["translated"] == 0
     assert len(server.asked) == (2 if reason in ("not translated", "its mathematics changed") else 1)
 
 
