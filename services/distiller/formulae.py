@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from shared.answers.extract import final_answer, last_box
 
 _LATEX = re.compile(
-    r"""\$\$.+?\$\$ | \\\[.+?\\\] | \\\(.+?\\\) | \\begin\{(?P<name>[a-z]+\*?)\}.+?\\end\{(?P=name)\}
+    r"""\$\$.{1,4000}?\$\$ | \\\[.{1,4000}?\\\] | \\\(.{1,4000}?\\\) | \\begin\{(?P<name>[a-z]+\*?)\}.{1,4000}?\\end\{(?P=name)\}
       | (?<!\\)\$(?=[^\s$])(?:[^$\n]|\\\$)*?(?<=[^\s\\])\$(?!\d)  # as pandoc reads it: $5 and $6 are prices
       | \\[A-Za-z]+(?:\s*(?:\{[^{}]*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}[^{}]*)*\}|\[[^\[\]]*\]))*
       | ⟦[^⟦⟧]*⟧ | [⟦⟧]""",
@@ -25,7 +25,7 @@ _LATEX = re.compile(
 )
 _ATOM = r"(?:\d+(?:,\d{3})*(?:\.\d+)?%?(?:[A-Za-z](?![A-Za-z]))?|(?<![A-Za-z])[A-Za-z](?![A-Za-z'])\d*)"
 _OPERATOR = r"(?:[-+*/=<>≤≥≠≈×÷·±^√!]|\*\*|<=|>=)"
-_BARE = re.compile(rf"\(*(?:{_ATOM}\)*(?:[ ]?{_OPERATOR}+[ ]?[-+]?\(*{_ATOM}\)*)+|\d+(?:,\d{{3}})*(?:\.\d+)?%?)")
+_BARE = re.compile(rf"\({{0,8}}(?:{_ATOM}\)*(?:[ ]?{_OPERATOR}+[ ]?[-+]?\(*{_ATOM}\)*)+|\d+(?:,\d{{3}})*(?:\.\d+)?%?)")
 _PLACEHOLDER = re.compile(r"⟦\s*(\d+)\s*⟧")
 _STATED = re.compile(r"\b(?:the )?(?:final )?answer(?: is|:)[^\n]{1,300}", re.IGNORECASE)
 

@@ -74,6 +74,13 @@ def test_any_text_comes_back_as_it_was(text):
     assert differences(protected, protected.text) == []
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("piece", ["(", "(1+", "1+", ")", "$a ", "$$ ", "\\begin{a} ", "\\frac{", "1", "x = ", "the answer is 5\n"])
+def test_a_model_in_a_loop_takes_no_time(piece):
+    text = f"1 + 1{piece * 10_000}"
+    assert restore(protect(text).text, protect(text).formulae) == text
+
+
 @given(st.lists(_PIECES).map(" ".join), st.data())
 def test_no_loss_of_a_formula_goes_unseen(text, data):
     protected = protect(text)
