@@ -14,6 +14,7 @@ from rapidfuzz import fuzz
 from services.compiler.claims import new_claims
 from services.compiler.steps import equalities, sameness
 from services.compiler.traverse import Piece
+from shared.answers.canonical import canonical
 from shared.answers.extract import final_answer
 from shared.answers.verify import verify
 from shared.contracts.problem import Problem
@@ -140,7 +141,9 @@ def _finding(piece: Piece, words: str) -> str | None:
         return None
     survived = likeness(piece, words) >= ENOUGH if words else False
     if piece.role in _STEPS and survived:
-        survived = _same_result(piece.text, words) and (final_answer(words) is None) == (final_answer(piece.text) is None)
+        survived = _same_result(piece.text, words) and _stated(words) == _stated(piece.text)
+    if piece.role is Role.BACKTRACK and (back := _BACKTRACK.search(words)):
+        survived = not equalities(words[: back.start()])  # a step, and then "let me go over that once more": a re-check of it
     if survived:
         return None
     what = {
@@ -165,6 +168,12 @@ def _same_result(step: str, words: str) -> bool:
     results = {equality.result for equality in equalities(words)}
     kept = len(set(numbers) & others) >= KEPT * len(set(numbers))
     return kept and result in others and (not results or not equalities(step) or result in results)
+
+
+def _stated(text: str) -> str | None:
+    """The final answer that a text states, in the form that equal answers share."""
+    answer = final_answer(text)
+    return None if answer is None else canonical(answer)
 
 
 def _numbers(text: str) -> list[str]:
