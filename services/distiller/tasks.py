@@ -1,4 +1,4 @@
-"""The distiller's work items: `import` reads existing data, `distill` asks a teacher."""
+"""The distiller's work items: `import` and `curate` read what is there, `distill` samples a teacher; `rewriting` has the others."""
 
 import asyncio
 from collections import Counter
@@ -6,6 +6,7 @@ from collections import Counter
 from services.distiller.contamination import Benchmarks
 from services.distiller.curate import curate, pass_rates
 from services.distiller.labelled_trees import tree_of
+from services.distiller.rewriting import one_problem, tally
 from services.distiller.sample import PROMPT, sample
 from services.distiller.solutions import Unusable, chat_of, worked_solution
 from shared import prompts
@@ -17,7 +18,7 @@ from shared.contracts.thought import Example, Response
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
-from shared.work.registry import Hopeless, handles
+from shared.work.registry import handles
 
 PROGRESS_PROBLEMS = 1000
 """A curation tells how far it is each time it has looked at so many."""
@@ -109,14 +110,12 @@ def _pass_rates(work: Work, band: Difficulty) -> dict[str, float]:
 async def distill(work: Work) -> Result:
     """One `response` record for each sample of one problem, verified or not, and their `tally`."""
     stage: DistillStage = work.stage
-    problems = await work.problems()
-    if len(problems) != 1:
-        raise Hopeless(f"{work.lease.item_id}: a distill item holds one problem, this one {len(problems)}")
+    problem = await one_problem(work)
     work.rounds()
     bought = [Response.model_validate(body) for round_ in await work.saved() for body in round_["responses"]]
     teacher = await work.endpoint("teacher")
     origin = work.origin(model=teacher.uri, prompt=prompts.version(PROMPT))
-    responses = await sample(problems[0], stage, teacher, origin, bought, work.save)
+    responses = await sample(problem, stage, teacher, origin, bought, work.save)
     summary = {
         "samples": len(responses),
         "verified": sum(response.verified for response in responses),
@@ -126,8 +125,3 @@ async def distill(work: Work) -> Result:
     records = [NewRecord("response", response.id, response.model_dump(mode="json")) for response in responses]
     records.append(tally(work, len(responses), summary["verified"]))
     return Result(records, summary=summary)
-
-
-def tally(work: Work, samples: int, accepted: int) -> NewRecord:
-    """How many samples an item bought, and how many of them are of use: what an accepted sample costs is reckoned from these."""
-    return NewRecord("tally", work.lease.key, {"samples": samples, "accepted": accepted})

@@ -54,6 +54,12 @@ def final_answer(text: str) -> str | None:
     return next((value for value in values if value), None)
 
 
+def last_box(text: str) -> str | None:
+    r"""Content of the last `\boxed{...}` that is closed and not empty (of an enumeration, of all); None if there is none."""
+    boxes = _last_boxes(text)
+    return boxes.content if boxes else None
+
+
 @dataclass(frozen=True)
 class _Boxes:
     """One box, or several that are enumerated."""

@@ -110,6 +110,29 @@ class CurationReport(Record):
     """Benchmark -> its problems, which were looked for."""
 
 
+class NgramCount(Frozen):
+    """How often an n-gram occurs, and in how many responses."""
+
+    times: int
+    responses: int
+
+
+class SelectionReport(Record):
+    """The outcome of a `select` stage."""
+
+    origin: Origin
+    considered: int
+    chosen: int
+    problems: int
+    """Problems of which a response was chosen; in two languages, one is two."""
+    chosen_from: dict[str, int]
+    """Stage -> responses of it that were chosen."""
+    passed_over: dict[str, int]
+    """Reason -> responses."""
+    ngrams: dict[str, NgramCount]
+    """Of the chosen ones."""
+
+
 class Checkpoint(Record):
     """A trained model, with its lineage."""
 

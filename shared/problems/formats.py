@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?(/\d+)?")
 _BOX = re.compile(r"\\(boxed|fbox)\b")
 _AIME_PAGE = re.compile(r"(\d{4})_AIME_(I{1,2})_Problems/Problem_(\d+)")
 _AIME_NAME = re.compile(r"\d{4}-I{1,2}-\d+")
-_OURS = {"version", "id", "solution", "source", "subject", "level", "steps", "metadata"}
+_OURS = {"version", "id", "solution", "source", "subject", "level", "steps", "sketch", "metadata"}
 
 
 def parse_line(text: str | bytes, line: int) -> Problem:
@@ -40,6 +40,8 @@ def parse_row(row: dict[str, Any], line: int) -> Problem:
     given = {key: value for key, value in row.items() if value is not None and value != ""}
     if "problem" not in given and "Problem" in given:  # one publisher of AIME writes ID, Problem, Solution, Answer
         given = {key.lower(): value for key, value in given.items()}
+    if "sketch" in given:
+        given["sketch"] = _sketch(given["sketch"], line)
     if "messages" in given:
         fields = _chat(given, line)
     elif "model_output_steps" in given:
@@ -145,7 +147,10 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
     """Our own rows: a Problem as JSON. `id` may be left out if `answer` is plainly a number.
 
     {"version": 1, "id": "pens-1", "question": "Tom has 5 boxes of 6 pens. How many pens does he have?", "answer": "30",
-    "solution": "Step 1: Tom has 5 boxes of 6 pens, so 5 * 6 = 30 pens.\\nThe answer is 30.", "source": "mine", "level": 1}
+    "solution": "Step 1: Tom has 5 boxes of 6 pens, so 5 * 6 = 30 pens.\\nThe answer is 30.", "source": "mine", "level": 1,
+    "sketch": ["5 + 6 = 11", "No, that adds boxes to pens.", "5 * 6 = 30"]}
+
+    `sketch`, a person's notes of a whole thought (a text, or a list of lines), is kept in `metadata` for an `annotate` stage.
     """
     if "answer" not in row:
         raise BadRow(line, "no final answer: no `answer`")
@@ -157,7 +162,18 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
     if not _OURS & row.keys() and not _NUMBER.fullmatch(answer.strip()):
         raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")
     source = row.get("source", "")
-    return {**row, "id": str(row.get("id", digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
+    fields = {**row, "id": str(row.get("id", digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
+    if "sketch" in fields and isinstance(row.get("metadata", {}), dict):
+        fields["metadata"] = {**row.get("metadata", {}), "sketch": fields.pop("sketch")}
+    return fields
+
+
+def _sketch(given: Any, line: int) -> str:
+    """A sketch's lines, joined by newlines."""
+    lines = given if isinstance(given, list) else [given]
+    if not all(isinstance(one, str) for one in lines) or not any(one.strip() for one in lines):
+        raise BadRow(line, "`sketch` must be text, or a list of lines, and not empty")
+    return "\n".join(one.strip() for one in lines)
 
 
 def _chat(row: dict[str, Any], line: int) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from shared.contracts.stages import DistillStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Completion, EndpointUnreachable
 from shared.work.registry import Hopeless
+from tests.services.distiller.fakes import said, teacher_at
+from tests.shared.engines.scripted import Reply, chat
 
 PROBLEM = Problem(id="pens", question="How many pens are 5 boxes of 6?", answer="30")
 RIGHT = Choice("5 * 6 = 30\nThe answer is 30.", (1, 2, 3), "stop")
@@ -133,6 +135,43 @@ async def test_what_cannot_be_graded_is_neither_accepted_nor_wrong(monkeypatch):
     result = await distill(work_of(Teacher(RIGHT), samples=1))
     (response,) = responses_of(result)
     assert not response.verified and response.grading_error == "took more than 5 s" and result.summary["ungraded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "verified"),
+    [
+        (chat("The answer is 30.", reasoning_content="Wait, is it 11?"), True),
+        (chat("The answer is 30.", reasoning="Wait, is it 11?"), True),
+        (chat("<think>Wait, is it 11?</think>\n\nThe answer is 30."), True),
+        (chat("Wait, is it 11?\n</think>\nThe answer is 30."), True),  # the template opened the tag
+        (chat("The answer is 11.", reasoning_content="The answer is 30."), False),
+        (chat("<think>\\boxed{30}</think>The answer is 11."), False),
+        (chat("\\boxed{30}</think>I cannot say."), False),
+        (chat(None, reasoning_content="The answer is 30."), False),
+        (chat("<think>The answer is 30."), False),
+    ],
+)
+async def test_what_was_thought_is_no_answer(server, message, verified):
+    server.script = [Reply(message)]
+    result = await distill(work_of(teacher_at(server), samples=1))
+    (response,) = responses_of(result)
+    assert response.verified is verified and response.reasoning
+    assert "think>" not in response.completion and response.reasoning not in response.text
+    if verified:
+        assert response.completion == "Wait, is it 11?\n\nThe answer is 30."
+
+
+async def test_a_cut_sample_is_rejected_and_further_rounds_are_asked_for(server):
+    def reply(text, finish_reason="stop"):
+        return Reply(said(text, finish_reason).body)
+
+    cut = reply("<think>Wait.</think>The answer is 30. Or", "length")
+    server.script = [cut, reply("The answer is 11."), reply("The answer is 30."), cut, reply("The answer is 30.")]
+    result = await distill(work_of(teacher_at(server), samples=8, accept=2))
+    responses = responses_of(result)
+    assert [response.verified for response in responses] == [False, False, True, False, True]
+    assert [response.draw for response in responses] == [0, 1, 2, 3, 4] and result.summary["truncated"] == 2
+    assert len(server.asked) == 5, "a server that gives one choice a request is asked for the others"
 
 
 async def test_an_item_of_several_problems_is_hopeless():
