@@ -1,7 +1,8 @@
 """Math-Verify's own test cases (https://github.com/huggingface/Math-Verify, tests/, version 0.9.0; Apache License 2.0, parts MIT).
 
-`math_verify_cases.jsonl` has a line for each: the two texts, whether they are held to be equal there, and, where we differ, why. They
-go the way that a response goes here: the answer that a text states, then the comparison. A text that is nothing but an answer is one.
+`math_verify_cases.jsonl` has a line for each: the two texts, whether they are held to be equal there, and, where we differ, why.
+They go the way that a response goes here: the answer that a text states, then the comparison. A text that is nothing but an answer
+is one.
 """
 
 import json
