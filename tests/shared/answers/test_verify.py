@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pebble import ProcessPool
 
+from benchmarks.grading import grade
 from shared.answers import verify as grading
 from shared.answers.verify import GradingError, decide, verify
 
@@ -156,3 +157,10 @@ def test_no_worker_outlives_its_parent(how: str, tmp_path) -> None:  # type: ign
         else:
             assert parent.communicate(timeout=60)[0] == b"True\n"
             assert parent.returncode == 0
+
+
+async def test_hanging_answers_among_many_leave_every_other_verdict_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make bench-grading` in small: 300 responses at once, six of which hang."""
+    monkeypatch.setattr(grading, "TIMEOUT_SECONDS", 2.0)
+    outcome = await grade(300, 6, seed=1)
+    assert (outcome["wrong_verdicts"], outcome["hung"], outcome["workers_alive"]) == (0, 6, 1)
