@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, results, reward, runs, thought_statistics, trace, trees, up
+from services.cli import house, problems, results, reward, runs, thought_statistics, trace, transparency_table, trees, up
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ for command, panel in (
     (trees.trees, "Results"),
     (thought_statistics.thoughts, "Results"),
     (trace.trace, "Results"),
+    (transparency_table.transparency, "Results"),
     (results.export, "Results"),
     (house.models, "The house"),
     (house.queues, "The house"),
