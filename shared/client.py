@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
@@ -238,6 +238,14 @@ class Client:
     def queues(self) -> dict[str, Any]:
         """Queue -> queued, rung and running items, workers, slots."""
         return dict(self._json("GET", "/v1/queues")["queues"])
+
+    def prune(
+        self, kinds: Sequence[str] = (), older_than_days: float = 30.0, run: str | None = None, dry_run: bool = True
+    ) -> dict[str, Any]:
+        """Frees what nothing refers to any more, or says what would go: {"freed": {KIND: {"rows"} or {"files", "bytes"}}}."""
+        params: dict[str, Any] = {"older_than_days": older_than_days, "dry_run": dry_run}
+        params |= {name: value for name, value in (("kind", list(kinds)), ("run", run)) if value}
+        return self._json("POST", "/v1/prune", params=params)
 
     def workers(self) -> list[dict[str, Any]]:
         """Workers seen lately."""

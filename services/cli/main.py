@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, results, reward, runs, thought_statistics, trace, transparency_table, trees, up
+from services.cli import house, problems, prune, results, reward, runs, thought_statistics, trace, transparency_table, trees, up
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ for command, panel in (
     (results.export, "Results"),
     (house.models, "The house"),
     (house.queues, "The house"),
+    (prune.prune, "The house"),
 ):
     app.command(name="runs" if command is runs.list_runs else None, rich_help_panel=panel)(command)
 app.add_typer(problems.app, name="problems", rich_help_panel="Problem sets")

@@ -171,7 +171,7 @@ CHECKS = (
     Check("data_sources", D, 3, "Are the data's names and sources cited?", "Name each set's publisher and address.", _generated),
     Check("data_format", D, 3, "Are distributions and formats documented?", "Say where the data is described.", _distributions),
     Check("data_filtering", D, 4, "Are selection and filtering justified?", "Say how problems were chosen, and why.", _filtering),
-    Check("data_synthesis", D, 4, "Are prompts and quality control of synthetic data shown?", "Say how it is made.", _synthetic, True),
+    Check("data_synthesis", D, 4, "Are synthetic data's prompts and checks shown?", "Say how it is made.", _synthetic, True),
     Check("base_model", M, 4, "Is the base model described?", "Name the base model, its size, its licence and its address."),
     Check("search", M, 6, "Is the search algorithm complete?", "Describe the search.", _search, True),
     Check("reinforcement", M, 6, "Is the RL algorithm specified?", "Describe the reinforcement learning.", technique=True),

@@ -196,3 +196,16 @@ def test_bad_lines_of_a_problem_set_are_named(tmp_path: Path) -> None:
         assert f"{file}:1: no `question`\nNothing was stored." in result.stderr
         assert longthought(gateway.url, "problems", "add", "mine", str(file)).exit_code == 0
     assert longthought(gateway.url, "problems", "add", "mine", str(tmp_path / "none")).exit_code == 2
+
+
+def test_prune_shows_what_would_go_and_deletes_with_yes() -> None:
+    freed = {"events": {"rows": 1200}, "files": {"files": 3, "bytes": 2**21}}
+    with fake_gateway({"POST /v1/prune": [(200, {"dry_run": True, "freed": freed})]}) as gateway:
+        env = {"LONGTHOUGHT_URL": gateway.url, "LONGTHOUGHT_API_KEY": "k"}
+        shown = CliRunner().invoke(app, ["prune", "--kind", "events", "--kind", "files", "--older-than", "7"], env=env)
+        done = CliRunner().invoke(app, ["prune", "--yes", "--json"], env=env)
+    assert shown.exit_code == done.exit_code == 0, shown.output + done.output
+    assert "1,200 rows" in shown.stdout and "3 files, 2.0 MiB" in shown.stdout and "Nothing was deleted" in shown.output
+    asked = [line for line, _, _ in gateway.seen]
+    assert "kind=events&kind=files" in asked[0] and "older_than_days=7" in asked[0] and "dry_run=true" in asked[0]
+    assert "dry_run=false" in asked[1]
