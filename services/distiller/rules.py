@@ -36,6 +36,7 @@ _PARTS = re.compile(r"\bpart (?:a|i|1|one)\b.*\bpart (?:b|ii|2|two)\b", re.IGNOR
 _QUESTION = re.compile(
     r"(?:^|(?<=[.?!:,;\n])\s*)[^.?!\n]*\b(?:how|what|which|who|when|where|why|find|determine|compute|calculate)\b[^.?!\n]*\?", re.I
 )
+_QUOTED = re.compile(r'"[^"\n]{1,120}"|“[^”\n]{1,120}”')
 _NO_ANSWER = re.compile(
     r"(?:n/?a|unknown|none given|not (?:given|available|applicable)|see (?:the )?(?:solution|above|below|figure|proof)|proof|"
     r"omitted|answers? (?:may |will )?var(?:y|ies)|varies|no answer|tbd|todo|\?+|-+|\.+|)",
@@ -61,7 +62,7 @@ def multi_part(problem: Problem, stage: CurateStage) -> str | None:
     """It asks several things, and has one answer."""
     if _LETTERED.search(problem.question) or _PARTS.search(problem.question):
         return "it has several parts"
-    asked = len(_QUESTION.findall(problem.question))
+    asked = len(_QUESTION.findall(_QUOTED.sub("it", problem.question)))  # a title or a saying in quotes asks nothing
     return f"it asks {asked} questions" if asked > 1 else None
 
 

@@ -49,11 +49,14 @@ def test_what_falls(rule: str, question: str) -> None:
         "Which is larger? (A) 7 (B) 6 (C) 5",
         "Let $f(a) = a^2$ and $f(b) = 9$ with $a + b = 7$. What is $b$?",
         '"How are you?" asked Ann. She has 7 pens. How many pens does she have?',
+        'There are 15 "Where\'s Waldo?" books with 30 puzzles each. How long does it take to find every Waldo?',
+        'A sticker reads, "Why can\'t teachers solve their own problems?" It costs $9. How much do two cost?',
+        "“What is it?” cost $4 and a pen $3. How much do both cost?",
         "Show your work. What is 3 + 4?",
     ],
 )
 def test_what_stays(question: str) -> None:
-    assert fallen(question) <= ({"multi_part"} if '"How are you?"' in question else set())
+    assert fallen(question) == set()
 
 
 @pytest.mark.parametrize("answer", ["N/A", r"\text{See solution}", "Proof", "Answers may vary", "?", "$-$", "x" * 300])
