@@ -41,7 +41,7 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:
-        parts += [costs_table(found["costs"]), ""]
+        parts += [costs_table(found["costs"]), *why_failed(found["costs"]), ""]
     for stage, curation in found["curations"].items():
         parts += [curation_table(stage, curation), ""]
     for stage, dataset in found["datasets"].items():
@@ -104,6 +104,12 @@ def costs_table(costs: Mapping[str, Mapping[str, Any]]) -> Table:
         dollars = ["–" if one[key] is None else f"{one[key]:,.4f}" for key in ("cost", "cost_per_item", "cost_per_accepted")]
         table.add_row(stage, f"{one['samples']:,}", f"{one['accepted']:,}", share, *dollars)
     return table
+
+
+def why_failed(costs: Mapping[str, Mapping[str, Any]]) -> list[Text]:
+    """Why samples of a stage were not accepted, where it says so."""
+    reasons = [(stage, reason, count) for stage, one in costs.items() for reason, count in one.get("failed", {}).items()]
+    return [Text(f"  {stage}: {count:,} times {reason}", style="dim") for stage, reason, count in reasons]
 
 
 def curation_table(stage: str, curation: Mapping[str, Any]) -> RenderableType:

@@ -59,13 +59,15 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
     }
 
 
-def costs(ledger: Ledger, run_id: str) -> dict[str, dict[str, float | int | None]]:
-    """By stage, of those that paid or bought samples: US dollars in all, an item, and an accepted sample."""
+def costs(ledger: Ledger, run_id: str) -> dict[str, dict[str, Any]]:
+    """By stage, of those that paid or bought samples: US dollars in all, an item, and an accepted sample; why others failed."""
     dollars: Counter[str] = Counter()
     for row in run_usage(ledger, run_id):
         dollars[row.stage] += row.cost
     samples, accepted = Counter[str](), Counter[str]()
+    failed: dict[str, Counter[str]] = {}
     for row in _all(ledger, run_id, "tally"):
+        failed.setdefault(row.stage, Counter()).update(row.body.get("failed", {}))
         samples[row.stage] += row.body.get("samples", 0)
         accepted[row.stage] += row.body.get("accepted", 0)
     done = {stage: states.get(ItemState.DONE, 0) for stage, states in stage_counts(ledger, run_id).items()}
@@ -76,6 +78,7 @@ def costs(ledger: Ledger, run_id: str) -> dict[str, dict[str, float | int | None
             "samples": samples[stage],
             "accepted": accepted[stage],
             "cost_per_accepted": dollars[stage] / accepted[stage] if accepted[stage] else None,
+            "failed": dict(sorted(failed.get(stage, {}).items())),
         }
         for stage in sorted({*(name for name, cost in dollars.items() if cost), *(name for name, n in samples.items() if n)})
     }

@@ -84,9 +84,7 @@ def test_the_command_posts_waits_and_prints(monkeypatch: pytest.MonkeyPatch) -> 
     answers: dict[str, Any] = {
         "POST /v1/runs": [(201, {"id": "tiny-1"})],
         "GET /v1/runs/tiny-1": [(200, finished)],
-        "GET /v1/runs/tiny-1/report": [
-            (200, {"models": {}, "rewards": {"reward": report()}, "curations": {}, "datasets": {}, "plots": []})
-        ],
+        "GET /v1/runs/tiny-1/report": [(200, {**EMPTY, "rewards": {"reward": report()}})],
     }
     with fake_gateway(answers) as gateway:
         monkeypatch.setenv("LONGTHOUGHT_URL", gateway.url)
@@ -107,4 +105,19 @@ def test_a_curation_shows_what_fell_to_which_rule() -> None:
         console.print(picture("run-1", {**EMPTY, "curations": {"kept": {**curation, "benchmarks": {"m": 30}}}}))
     drawn = " ".join(captured.get().split())
     for part in ("kept: 990 of 1,000 problems of gsm8k kept", "looked for in m (30)", "proof 10 1.0% p7: it asks for a proof"):
+        assert part in drawn, drawn
+
+
+def test_costs_are_shown_by_stage_with_the_price_of_an_accepted_sample() -> None:
+    one = {"samples": 1200, "accepted": 360, "cost": 1.8, "cost_per_item": 0.006, "cost_per_accepted": 0.005}
+    local = {**one, "cost": 0.0, "cost_per_item": None, "cost_per_accepted": None, "failed": {"the answer is lost": 7}}
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(picture("run-1", {**EMPTY, "costs": {"taught": one, "mine": local}}))
+    drawn = " ".join(captured.get().split())
+    for part in (
+        "taught 1,200 360 30.0% 1.8000 0.0060 0.0050",
+        "mine 1,200 360 30.0% 0.0000 – –",
+        "mine: 7 times the answer is lost",
+    ):
         assert part in drawn, drawn
