@@ -31,6 +31,8 @@ _SHORT_UNITS = frozenset(
         *("hr", "hrs", "min", "mins", "secs", "mph", "kmh", "kph", "USD"),
     ]
 )
+_AFTER = frozenset({"€", "£", "$", "m²", "m³"})
+"""What may follow a number at once and is surely no factor."""
 _NOT_UNITS = frozenset(
     [
         *("pi", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "mod", "choose"),
@@ -164,7 +166,7 @@ def _scale(rest: str) -> int | None:
     """What follows a number, as a factor: 1 for nothing, a percent sign or a unit, 1000 for "thousand"; None for aught else."""
     attached = not rest.startswith(" ")
     rest = rest.strip().removeprefix("%").strip()
-    if not rest:
+    if not rest or rest in _AFTER:
         return 1
     unit = _UNIT.fullmatch(rest)
     if unit is None:
