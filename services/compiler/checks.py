@@ -68,15 +68,21 @@ async def check(problem: Problem, pieces: Sequence[Piece], text: str) -> Checked
     said = [""] * len(pieces)
     for sentence, place in zip(sentences, places, strict=True):
         said[place] += sentence
-    findings = [finding for piece, words in zip(pieces, said, strict=True) if (finding := _finding(piece, words))]
-    findings += new_claims(problem.question, pieces, said)
-    stated = final_answer(text)
-    if stated is None or not await verify(problem.answer, stated):
-        findings.append(f'another answer: the text must end with "The answer is {problem.answer}." (it states {stated or "none"})')
+    findings = await lost_or_added(problem, pieces, said)
     spans = tuple(
         Span(text=words, role=piece.role, node_id=piece.node_id) for piece, words in zip(pieces, said, strict=True) if words
     )
     return Checked(spans, tuple(findings))
+
+
+async def lost_or_added(problem: Problem, pieces: Sequence[Piece], said: Sequence[str]) -> list[str]:
+    """What is wrong with the words `said` for each piece of a draft. Raises GradingError."""
+    findings = [finding for piece, words in zip(pieces, said, strict=True) if (finding := _finding(piece, words))]
+    findings += new_claims(problem.question, pieces, said)
+    stated = final_answer("".join(said))
+    if stated is None or not await verify(problem.answer, stated):
+        findings.append(f'another answer: the text must end with "The answer is {problem.answer}." (it states {stated or "none"})')
+    return findings
 
 
 def split(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rapidfuzz import fuzz
 
-from services.compiler.checks import check
+from services.compiler.checks import check, lost_or_added
 from services.compiler.reflect import PROMPT as REFLECT
 from services.compiler.reflect import reflected
 from services.compiler.template import template
@@ -82,10 +82,10 @@ async def refine(problem: Problem, pieces: Sequence[Piece], how: Refiner, endpoi
 
 
 async def _by_template(problem: Problem, pieces: tuple[Piece, ...], rng: Random) -> Refined:
-    """The template's words, which are checked as any others are."""
+    """The template's words, which are checked as any others are; whose they are needs no alignment."""
     spans = template(pieces, rng)
-    checked = await check(problem, pieces, "".join(span.text for span in spans))
-    findings = Counter(f"template: {finding.partition(':')[0]}" for finding in checked.findings)
+    found = await lost_or_added(problem, pieces, [span.text for span in spans])
+    findings = Counter(f"template: {finding.partition(':')[0]}" for finding in found)
     return Refined(spans, "template", pieces, findings=findings)
 
 

@@ -1,4 +1,4 @@
-"""Answers of endpoints, to be given again, and what a run may spend."""
+"""Answers of endpoints, to be given again; what a run may spend; records found by their keys."""
 
 from alembic import op
 import sqlalchemy as sa
@@ -20,3 +20,5 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('held', sa.Float(), nullable=False, server_default='0'))
     with op.batch_alter_table('usage', schema=None) as batch_op:
         batch_op.add_column(sa.Column('cached', sa.Integer(), nullable=False, server_default='0'))
+    with op.batch_alter_table('records', schema=None) as batch_op:
+        batch_op.create_index('records_by_key', ['run_id', 'stage', 'kind', 'key'], unique=False)
