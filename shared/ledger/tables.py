@@ -193,7 +193,7 @@ records = Table(
     UniqueConstraint("item_id", "fence", "kind", "key"),
     ForeignKeyConstraint(["item_id"], ["items.id"], ondelete="CASCADE"),
     Index("records_by_stage", "run_id", "stage", "kind", "published", "id"),
-    Index("records_by_key", "run_id", "stage", "kind", "key"),
+    Index("records_by_key", "run_id", "stage", "kind", "key", "published"),  # holds all that `record_keys` asks for
 )
 
 models = Table(  # checkpoints that train stages made

@@ -21,4 +21,4 @@ def upgrade() -> None:
     with op.batch_alter_table('usage', schema=None) as batch_op:
         batch_op.add_column(sa.Column('cached', sa.Integer(), nullable=False, server_default='0'))
     with op.batch_alter_table('records', schema=None) as batch_op:
-        batch_op.create_index('records_by_key', ['run_id', 'stage', 'kind', 'key'], unique=False)
+        batch_op.create_index('records_by_key', ['run_id', 'stage', 'kind', 'key', 'published'], unique=False)
