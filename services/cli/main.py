@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from services.cli import house, problems, prune, results, reward, runs, thought_statistics, trace, transparency_table, trees, up
+from services.cli import (
+    compare,
+    house,
+    problems,
+    prune,
+    results,
+    reward,
+    runs,
+    thought_statistics,
+    trace,
+    transparency_table,
+    trees,
+    up,
+)
 from services.cli.terminal import out
 
 app = typer.Typer(
@@ -29,6 +42,7 @@ for command, panel in (
     (runs.resume, "Runs"),
     (runs.cancel, "Runs"),
     (results.report, "Results"),
+    (compare.compare, "Results"),
     (trees.trees, "Results"),
     (thought_statistics.thoughts, "Results"),
     (trace.trace, "Results"),

@@ -1,0 +1,77 @@
+"""Two models on the same problems: the difference of their accuracies with an interval, and a test of it.
+
+Problems are what was drawn, so problems are what is drawn again: samples of one problem are not independent of each other (Miller,
+"Adding error bars to evals", 2024, section 4).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+Graded = Mapping[str, Sequence[bool]]
+"""Problem -> whether each graded sample is right."""
+RESAMPLES = 5000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """`second` against `first`, on the problems that both were measured on; shares, not percent."""
+
+    problems: int
+    first: float
+    """pass@1: the mean over problems of the share of right samples."""
+    second: float
+    difference: float
+    low: float
+    """Ends of the 95% interval of the difference, by a bootstrap over problems."""
+    high: float
+    only_first: int
+    """Problems whose first sample is right of the first model alone."""
+    only_second: int
+    p_value: float
+    """Exact McNemar test on these: how likely so uneven a split is if neither model is better."""
+
+
+def paired(first: Graded, second: Graded, seed: int = 0) -> Paired:
+    """The comparison. Raises ValueError if they have no problem in common."""
+    common = sorted(problem for problem in first if first[problem] and second.get(problem))
+    if not common:
+        raise ValueError("the two were measured on no problem in common")
+    shares = [(_share(first[problem]), _share(second[problem])) for problem in common]
+    differences = [b - a for a, b in shares]
+    low, high = _interval(differences, seed)
+    only_first = sum(first[problem][0] and not second[problem][0] for problem in common)
+    only_second = sum(second[problem][0] and not first[problem][0] for problem in common)
+    return Paired(
+        problems=len(common),
+        first=_mean([a for a, _ in shares]),
+        second=_mean([b for _, b in shares]),
+        difference=_mean(differences),
+        low=low,
+        high=high,
+        only_first=only_first,
+        only_second=only_second,
+        p_value=mcnemar(only_first, only_second),
+    )
+
+
+def mcnemar(one: int, other: int) -> float:
+    """Exact two-sided McNemar test: of `one + other` problems that the two disagree on, each goes either way with chance 1/2."""
+    n, k = one + other, min(one, other)
+    return min(1.0, 2 * math.fsum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
+
+
+def _interval(differences: Sequence[float], seed: int) -> tuple[float, float]:
+    """The middle 95% of the means of RESAMPLES draws with replacement."""
+    rng = Random(seed)
+    means = sorted(_mean(rng.choices(differences, k=len(differences))) for _ in range(RESAMPLES))
+    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,75 @@
+"""`longthought compare`: pairs of models, of one run or two, and what is refused."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from services.cli.main import app
+from tests.services.cli.fake_gateway import fake_gateway
+from tests.services.cli.test_reward import EMPTY
+
+CONDITIONS = {"temperature": 0.8, "samples": 2, "problems": "held"}
+OTHER = {**CONDITIONS, "temperature": 0.2}
+
+
+def sample(model: str, problem: int, draw: int, right: bool, stage: str = "measure", error: str | None = None) -> dict[str, Any]:
+    body = {"model": model, "problem_id": f"p{problem}", "draw": draw, "verified": right, "grading_error": error}
+    return {"stage": stage, "kind": "sample", "key": f"{model}-{problem}-{draw}", "body": body}
+
+
+RECORDS = [
+    *(sample("journey", n, 1 - draw, n < 30) for n in range(40) for draw in range(2)),
+    *(sample("shortcut", n, draw, n < 10 and draw == 0) for n in range(40) for draw in range(2)),
+    sample("journey", 0, 2, False, error="it hung"),
+]
+
+
+def longthought(*arguments: str, models: dict[str, Any] | None = None, records: list[dict[str, Any]] = RECORDS) -> Result:
+    report = {**EMPTY, "models": models or {name: {"conditions": CONDITIONS} for name in ("journey", "shortcut")}}
+    answers: Any = {"GET /v1/runs/r/report": [(200, report)], "GET /v1/runs/r/records": [(200, {"records": records, "next": None})]}
+    with fake_gateway(answers) as gateway:
+        env = {"LONGTHOUGHT_URL": gateway.url, "LONGTHOUGHT_API_KEY": "k", "COLUMNS": "160"}
+        return CliRunner().invoke(app, ["compare", *arguments], env=env)
+
+
+def test_two_models_of_a_run() -> None:
+    result = longthought("r:shortcut", "r:journey", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["models"], found["problems"]) == (["r:shortcut", "r:journey"], 40)
+    assert found["difference"] == pytest.approx(0.75 - 0.125) and found["low"] > 0.4 and found["differing_conditions"] == []
+    assert (found["only_first"], found["only_second"]) == (0, 20)
+    drawn = longthought("r:shortcut", "r:journey").stdout
+    assert "+62.5 points" in drawn and "McNemar p = 0.000" in drawn and "Not comparable" not in drawn
+
+
+def test_models_measured_under_other_conditions_are_marked() -> None:
+    models = {"journey": {"conditions": CONDITIONS}, "shortcut": {"conditions": OTHER}}
+    assert (
+        "Not comparable: they differ in temperature (0.2 and 0.8)" in longthought("r:shortcut", "r:journey", models=models).stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("r", "r:journey"), "r: which of its models? r:journey, r:shortcut"),
+        (("r:policy", "r:journey"), "r: measured no model `policy` (it measured: journey, shortcut)"),
+    ],
+)
+def test_what_is_not_clear_is_refused(names: tuple[str, str], words: str) -> None:
+    result = longthought(*names)
+    assert result.exit_code == 2 and words in result.stderr
+
+
+def test_a_model_of_several_stages_needs_one_named() -> None:
+    twice = [*RECORDS, sample("journey", 1, 0, True, stage="later")]
+    result = longthought("r:shortcut", "r:journey", records=twice)
+    assert result.exit_code == 2 and "name one with --stage (later, measure)" in result.stderr
+
+
+def test_no_problem_in_common_is_said() -> None:
+    result = longthought("r:shortcut", "r:journey", records=[sample("journey", 1, 0, True), sample("shortcut", 2, 0, True)])
+    assert result.exit_code == 2 and "no problem in common" in result.stderr

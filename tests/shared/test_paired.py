@@ -1,0 +1,49 @@
+"""Paired comparison: by hand, and what must hold for all."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.paired import mcnemar, paired
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "p"),
+    [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 2 / 32), (0, 10, 2 / 1024), (3, 3, 1.0), (10, 2, 2 * (1 + 12 + 66) / 4096), (400, 400, 1.0)],
+)
+def test_mcnemars_exact_test(one: int, other: int, p: float) -> None:
+    assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(p)
+
+
+def test_a_clear_gain_and_one_that_is_chance() -> None:
+    problems = [f"p{n}" for n in range(200)]
+    first = {problem: [n % 4 == 0, False] for n, problem in enumerate(problems)}
+    better = {problem: [n % 2 == 0, n % 4 == 0] for n, problem in enumerate(problems)}
+    found = paired(first, better)
+    assert (found.problems, found.first, found.second, found.difference) == (200, 0.125, 0.375, 0.25)
+    assert 0.15 < found.low < 0.25 < found.high < 0.35 and (found.only_first, found.only_second) == (0, 50)
+    assert found.p_value < 1e-10
+    nothing = paired(first, first)
+    assert (nothing.difference, nothing.low, nothing.high, nothing.p_value) == (0, 0, 0, 1.0)
+
+
+def test_only_problems_of_both_count() -> None:
+    assert paired({"a": [True], "b": [False], "c": []}, {"b": [True], "c": [True], "d": [True]}).problems == 1
+    with pytest.raises(ValueError, match="no problem in common"):
+        paired({"a": [True]}, {"b": [True]})
+
+
+_GRADED = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.booleans(), min_size=1, max_size=3), min_size=1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(_GRADED, _GRADED)
+def test_the_other_way_round_it_is_the_opposite(first: dict[str, list[bool]], second: dict[str, list[bool]]) -> None:
+    if not first.keys() & second.keys():
+        return
+    there, back = paired(first, second), paired(second, first)
+    assert there.difference == pytest.approx(-back.difference) and there.p_value == back.p_value
+    assert there.low <= there.difference + 1e-12 and there.difference <= there.high + 1e-12
+    assert math.isclose(there.second - there.first, there.difference, abs_tol=1e-12)
