@@ -188,7 +188,7 @@ def _tally_of(work: Work, asked: Asked) -> NewRecord:
 
 
 async def _teacher(work: Work) -> Teacher:
-    work.rounds()  # an answer each: the same words asked again after a failure are another question
+    work.works_in_rounds()  # an answer each: the same words asked again after a failure are another question
     return Teacher(await work.endpoint("teacher"), work.stage.sampling, await work.saved(), work.save)
 
 

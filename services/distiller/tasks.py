@@ -111,7 +111,7 @@ async def distill(work: Work) -> Result:
     """One `response` record for each sample of one problem, verified or not, and their `tally`."""
     stage: DistillStage = work.stage
     problem = await one_problem(work)
-    work.rounds()
+    work.works_in_rounds()
     bought = [Response.model_validate(body) for round_ in await work.saved() for body in round_["responses"]]
     teacher = await work.endpoint("teacher")
     origin = work.origin(model=teacher.uri, prompt=prompts.version(PROMPT))

@@ -29,7 +29,7 @@ async def search(work: Work) -> Result:
     judge = await reward(stage.reward, work.endpoint)
     critic = await work.endpoint("critic") if stage.critic else None
     growth = Growth(problems[0], stage, await policy_of(endpoint, problems[0]), judge, work.save, critic)
-    work.rounds()
+    work.works_in_rounds()
     growth.restore(await work.saved())
     await strategy(stage.strategy)(growth, stage)
     origin = work.origin(model=endpoint.uri, prompt=" ".join(map(prompts.version, prompts_of(stage.strategy))))

@@ -93,7 +93,7 @@ class Work:
             bank.anew = not await asyncio.to_thread(was_done_before, self.ledger, self.lease.run_id)
         return endpoint.metered(role, bank)
 
-    def rounds(self) -> None:
+    def works_in_rounds(self) -> None:
         """Says that this item works in rounds, each saved before the next begins: what it asks in one is another question than the
         same words in another.
         """

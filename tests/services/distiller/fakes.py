@@ -58,7 +58,7 @@ class MemoryWork:
         assert role == "teacher"
         return self.teacher
 
-    def rounds(self):
+    def works_in_rounds(self):
         self.in_rounds = True
 
     async def save(self, seq, body):

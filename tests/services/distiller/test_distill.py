@@ -67,7 +67,7 @@ def work_of(teacher, partials=None, problems=(PROBLEM,), **stage):
     return SimpleNamespace(
         stage=DistillStage(problems="train", teacher="big", **stage),
         lease=SimpleNamespace(item_id="r1/distill/000000", key="000000"),
-        rounds=lambda: None,
+        works_in_rounds=lambda: None,
         problems=found,
         endpoint=endpoint,
         save=save,

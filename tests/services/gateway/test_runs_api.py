@@ -125,7 +125,7 @@ def test_how_a_run_stands(http: TestClient, run_id: str, ledger: Ledger) -> None
     assert stage["progress"] == {"0": {"step": 3, "of": 8}}
     assert run["stages"]["measure"]["total"] == 0
     assert run["usage"]["prompt_tokens"] == 110
-    assert run["usage"]["cost"] == 0.5
+    assert run["usage"]["cost"] == 0.5 and run["usage"]["cached"] == 0 and run["spending"] is None
     assert run["usage"]["by"] == [
         {
             "stage": "search",
@@ -134,6 +134,7 @@ def test_how_a_run_stands(http: TestClient, run_id: str, ledger: Ledger) -> None
             "requests": 3,
             "prompt_tokens": 110,
             "completion_tokens": 55,
+            "cached": 0,
             "cost": 0.5,
         }
     ]

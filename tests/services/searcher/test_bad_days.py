@@ -46,6 +46,9 @@ class Work:
     async def saved(self) -> list[dict[str, Any]]:
         return list(self.rounds)
 
+    def works_in_rounds(self) -> None:
+        """Nothing here is bought."""
+
     def origin(self, model: str | None = None, prompt: str | None = None) -> Origin:
         return Origin(run_id="run1", stage="search", model=model, prompt=prompt, seed=1)
 

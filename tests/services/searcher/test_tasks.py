@@ -29,6 +29,9 @@ async def test_the_handler_returns_one_tree_with_its_figures(problem):
         async def saved(self):
             return list(saved)
 
+        def works_in_rounds(self):
+            """Nothing here is bought."""
+
         def origin(self, model=None, prompt=None):
             return Origin(run_id="run1", stage="search", model=model, prompt=prompt, seed=1)
 

@@ -167,6 +167,8 @@ def test_every_perturbed_equality_is_caught_with_the_right_value(expression, off
     stated = Fraction(wrong) + off * step
     if value.denominator != 1 and 0 <= abs(value) - abs(stated) < step:
         return  # cut off, not rounded: let pass
+    if abs(value - stated) * 2 <= step:
+        return  # rounded the other way from the middle: let pass
     [one] = equalities(f"Step 1: {text} = {written(stated) if value.denominator == 1 else f'{float(stated):.2f}'}")
     assert not one.holds
     assert Fraction(one.words.rpartition(" = ")[2].partition(", not ")[0]) == pytest.approx(value, abs=0.00501)
