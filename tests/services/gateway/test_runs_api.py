@@ -20,6 +20,7 @@ from shared.ledger.opening import open_stage
 from shared.ledger.problems import get_set, iterate_problems, list_sets
 from shared.ledger.records import UsageRow, append_usage
 from shared.ledger.runs import list_runs
+from shared.ledger.spending import hold, pause_at_cap
 from shared.problems.generate import generate
 
 from .conftest import RECIPE
@@ -180,3 +181,18 @@ def test_runs_by_pages(http: TestClient, sums: str) -> None:
     second = http.get("/v1/runs", params={"limit": 2, "cursor": first["next"]}).json()
     assert [run["id"] for run in first["runs"] + second["runs"]] == posted[::-1]
     assert second["next"] is None
+
+
+def test_a_spend_cap_is_shown_raised_and_refused_where_it_leaves_no_room(http: TestClient, ledger: Ledger, sums: str) -> None:
+    run = http.post("/v1/runs", json={**RECIPE, "spend_cap": 1.5}).json()
+    assert run["spending"] == {"cap": 1.5, "spent": 0.0, "held": 0.0}
+    path = f"/v1/runs/{run['id']}"
+    assert hold(ledger, run["id"], 1.0)
+    pause_at_cap(ledger, run["id"], 0.75)
+    paused = http.get(path).json()
+    assert paused["state"] == "paused" and "the next request may cost $0.7500" in paused["reason"]
+    refused = http.post(f"{path}/resume", params={"spend_cap": 0.5})
+    assert refused.status_code == 409 and "give a higher cap" in refused.json()["detail"]
+    resumed = http.post(f"{path}/resume", params={"spend_cap": 4}).json()
+    assert (resumed["state"], resumed["reason"], resumed["spending"]["cap"]) == ("checking", None, 4.0)
+    assert http.post(f"{path}/resume", params={"spend_cap": 0}).status_code == 422
