@@ -1,6 +1,7 @@
 """`longthought trace`: where each sentence of a training sample came from: span, node, judgement, model, prompt."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from shared.client import Client
 
 KINDS = ("thought", "shortcut", "response", "example", "sample", "pair", "steps")
 """Kinds of record that are samples; where several have the id asked for, the first of these is shown."""
+_CHECKPOINT = re.compile(r"\S+/runs/[^/\s]+/([^/\s]+)/\S+")
+"""A checkpoint's address; in the table, the stage that made it says enough."""
 SAID_BY_REFINER = frozenset({"reflection", "backtrack", "verification"})
 """Roles whose words are the refiner's; the others' are the policy's, which a rewriting model may have put otherwise."""
 
@@ -144,7 +147,11 @@ def drawn(lineage: Mapping[str, Any]) -> RenderableType:
         node = "" if row["node"] is None else str(row["node"])
         role = Text(row["role"].replace("_", " "), style=style)
         table.add_row(
-            Text(row["text"].rstrip(), style=style), role, node, judged(row), Text(", then ".join(row["words"]), style="dim")
+            Text(row["text"].rstrip(), style=style),
+            role,
+            node,
+            judged(row),
+            Text(_CHECKPOINT.sub(r"checkpoint of \1", ", then ".join(row["words"])), style="dim"),
         )
     lines: list[RenderableType] = ["", heading, Text(problem["question"], style="italic"), table]
     if tree:
