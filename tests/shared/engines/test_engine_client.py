@@ -484,7 +484,8 @@ async def test_a_storm_of_refusals_is_weathered_by_asking_less(server, hosted):
     http = Server(server.url, KEY, patient)
     endpoint = Endpoint(http, "m", uri="m", engine="e")
     answers = await asyncio.gather(*(endpoint.complete("q", sampling=SAMPLING) for _ in range(100)))
-    assert len(answers) == 100 and min(seen) <= 32 < max(seen)
+    # Each answer raises a halved 32 by at most 1/32, so that a hundred of them stay below 36.
+    assert len(answers) == 100 and min(seen) < 36 < max(seen)
     await http.close()
 
 
