@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no such kind": (search(kind="serch"), "stages.search.kind: there is no kind `serch` (known: import,"),
     "a reward that is no reward model": (
         search(reward={"kind": "prm", "model": "base"}),
-        "stages.search.reward.model: `base` is no process reward model (a model with `prm`)",
+        "stages.search.reward.model: `base` is no process reward model (a model with `prm`, or a training with method prm)",
     ),
     "no such model": (search(policy="nobody"), "stages.search.policy: nothing is named `nobody`"),
     "no such source": (search(problems="none"), "stages.search.problems: no problem source `none` (known: train"),

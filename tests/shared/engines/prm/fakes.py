@@ -61,4 +61,5 @@ class FakePrm:
     def _logits(self, ids: Sequence[int], place: int) -> list[float]:
         score = score_at(ids, place)
         value = math.log(score / (1 - score))
-        return {"skywork": [value], "qwen2.5-math-prm": [0.5, value + 0.5]}.get(self.prm, [value - 0.5, -0.5])
+        second = [0.5, value + 0.5]
+        return {"skywork": [value], "qwen2.5-math-prm": second, "longthought": second}.get(self.prm, [value - 0.5, -0.5])

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen2Model
+from transformers import (
+    AutoTokenizer,
+    LlamaForCausalLM,
+    LlamaForTokenClassification,
+    MistralForCausalLM,
+    Qwen2ForCausalLM,
+    Qwen2Model,
+)
 
 
 def tokenizer_of(folder: Path):
@@ -84,3 +91,17 @@ def qwen(folder: Path, question: str, steps: list[str]) -> list[float]:
     inner = torch.relu(hidden @ tensors["score.0.weight"].T + tensors["score.0.bias"])
     logits = inner @ tensors["score.2.weight"].T + tensors["score.2.bias"]
     return logits.softmax(dim=-1)[ids == tokenizer.encode("<extra_0>")[0]][:, 1].tolist()
+
+
+@torch.no_grad()
+def longthought(folder: Path, question: str, steps: list[str]) -> list[float]:
+    """A checkpoint's own card (`services/trainer/card.py`)."""
+    tokenizer = tokenizer_of(folder)
+    model = LlamaForTokenClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    messages = [{"role": "user", "content": question}]
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    ends = []
+    for step in steps:
+        ids += tokenizer(step, add_special_tokens=False).input_ids + tokenizer("\n", add_special_tokens=False).input_ids
+        ends.append(len(ids) - 1)
+    return model(torch.tensor([ids])).logits.softmax(dim=-1)[0, ends, 1].tolist()

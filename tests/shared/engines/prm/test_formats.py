@@ -15,6 +15,7 @@ READS = {
     "math-shepherd": "<s>Q? one ки\ntwo ки",
     "rlhflow": "<|header|>user\nQ? one<|eot_id|><|header|>assistant\n+<|eot_id|><|header|>user\ntwo<|eot_id|><|header|>assistant\n",
     "skywork": "<|im_start|>Q?\none\ntwo\n",
+    "longthought": "<|header|>user\nQ?<|eot_id|><|header|>assistant\none\ntwo\n",
     "qwen2.5-math-prm": f"{SYSTEM}<|header|>user\nQ?<|eot_id|><|header|>assistant\none<extra_0>two<extra_0>",
 }
 STEPS = {

@@ -27,7 +27,7 @@ def in_fp32(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
     return [*command, "--dtype", "float32"], environment
 
 
-@pytest.mark.parametrize("prm", ["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm"])
+@pytest.mark.parametrize("prm", ["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm", "longthought"])
 async def test_scores_are_the_cards(prm: str, tmp_path: Path, monkeypatch):
     import torch  # where engines are, it is
 

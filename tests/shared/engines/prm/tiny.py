@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForTokenClassification,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedModel,
@@ -90,6 +91,14 @@ def qwen(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     code = {"AutoConfig": "configuration_qwen2_rm.Qwen2RMConfig", "AutoModel": "modeling_qwen2_rm.Qwen2ForProcessRewardModel"}
     _describe(folder, architectures=["Qwen2ForProcessRewardModel"], auto_map=code)
+
+
+def longthought(folder: Path) -> None:
+    """Llama with a classifier of two labels, as a training with method `prm` leaves it."""
+    tokenizer = _byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    _save_tokenizer(tokenizer, folder, bos_token="<|im_start|>", eos_token="<|im_end|>", chat_template=QWEN_CHAT)
+    config = LlamaConfig(vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=512, num_labels=2, **SIZES)
+    _random(LlamaForTokenClassification(config)).save_pretrained(folder)
 
 
 def _byte_level(special: list[str]) -> Tokenizer:
