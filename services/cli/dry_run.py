@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
 from services.cli.connect import gateway, stop
 from services.cli.price_table import picture
 from services.cli.recipe_file import RecipeFile
@@ -20,6 +22,8 @@ from shared.problems.generate import MOST_GENERATED, generate
 
 SMALL = 1e9
 """Below so many parameters all, the models of a recipe are priced on a CPU, unless `--device` says otherwise."""
+WIDTH = 120
+"""Columns of what goes to a file or a pipe."""
 Named = Callable[[dict[str, Any]], str]
 """A fault of a recipe (`place`, `message`) with its file and line."""
 
@@ -65,7 +69,8 @@ def show_price(file: RecipeFile, named: Named, wishes: Wishes, as_json: bool) ->
     if as_json:
         print(json.dumps(as_body(found)))
     else:
-        out.print(picture(found), width=None if out.is_terminal else 120, crop=False)
+        console = out if out.is_terminal else Console(highlight=False, width=WIDTH)
+        console.print(picture(found, console.width))
 
 
 def known(file: RecipeFile, named: Named) -> tuple[Recipe, dict[str, Measured], str]:

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.conductor.plan import plan_stage
+from shared.contracts.faults import KINDS
 from shared.contracts.recipe import Recipe
+from shared.contracts.stages import SEARCH_PARAMETERS
 from shared.ledger.database import Ledger
 from shared.ledger.problems import store_set
 from shared.ledger.runs import NewStage, create_run
@@ -193,11 +195,6 @@ def test_an_endpoint_without_a_price_is_named() -> None:
 
 
 def test_every_kind_of_stage_has_a_price() -> None:
-    from services.gateway.recipes import parse_recipe  # its table of kinds is the contracts'
-
-    assert parse_recipe
-    from shared.contracts.faults import KINDS
-
     assert set(STAGES) == set(KINDS)
 
 
@@ -257,8 +254,6 @@ GROWING = ("width", "keep", "max_depth", "retries", "subtrees", "chains", "simul
 @settings(deadline=None, max_examples=100)
 @given(st.sampled_from(["beam", "dvts", "best_of_n", "mcts", "propose_critique", "debate"]), st.sampled_from(GROWING), st.data())
 def test_a_larger_search_has_no_lower_bound(strategy: str, grown: str, data: st.DataObject) -> None:
-    from shared.contracts.stages import SEARCH_PARAMETERS
-
     used = (SEARCH_PARAMETERS[strategy] | {"max_depth"}) & set(GROWING)
     if grown not in used:
         return
