@@ -113,9 +113,8 @@ def train(stage: TrainStage, known: Known) -> Work:
     length = (data.prompt + data.completion).at_most(stage.max_length)
     pairs = _method(stage) == "dpo"
     trained = samples * stage.epochs * length * (2 if pairs else 1)
-    notes = [
-        f"{samples.expected:,.0f} {'pairs' if pairs else 'samples'} of {length.expected:,.0f} tokens, {stage.epochs:g} epoch{'' if stage.epochs == 1 else 's'}"
-    ]
+    what, many = "pairs" if pairs else "samples", "" if stage.epochs == 1 else "s"
+    notes = [f"{samples.expected:,.0f} {what} of {length.expected:,.0f} tokens, {stage.epochs:g} epoch{many}"]
     if pairs:
         notes.append("each pair is read twice, by the model and by its reference: 8 operations a parameter and token instead of 6")
     if _method(stage) == "grpo":
