@@ -85,7 +85,9 @@ def resolve(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> ModelRef:
     while isinstance(stage := recipe.stages.get(root), TrainStage):
         root = stage.base
     base = recipe.models[root]
-    return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=base.max_model_len, engine=base.engine))
+    made = recipe.stages[name]
+    prm = "longthought" if isinstance(made, TrainStage) and made.method == "prm" else None
+    return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=base.max_model_len, engine=base.engine, prm=prm))
 
 
 def _item(key: str, service: Service, payload: Payload, engines: str | None = None, phase: int = 0) -> NewItem:

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from services.trainer.job import REFUSED, Sample
+from services.trainer.launch import accelerate_file
+from shared.contracts.stages import TrainStage
 
 SECONDS = 300.0
 PROBE = Sample(id="probe", problem_id="probe", prompt="What is 2 + 3?", completion="Step 1: 2 + 3 = 5.\nThe answer is 5.")
@@ -28,7 +31,28 @@ def check_trainable(model: str) -> None:
     command = [sys.executable, "-m", "services.trainer.check", str(folder)]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     if run.returncode:
-        raise NotTrainable(f"{model} cannot be trained: {run.stdout.strip() or run.stderr.strip()[-1000:]}")
+        raise NotTrainable(f"the model {model} cannot be trained: {run.stdout.strip() or run.stderr.strip()[-1000:]}")
+
+
+def check_machine(name: str, stage: TrainStage) -> None:
+    """What a train stage asks of the machine is here: devices, libraries, the accelerate configuration. Raises NotTrainable."""
+    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    wanted = []
+    if stage.lora and stage.lora.quantised:
+        wanted.append(("a CUDA device", cards > 0, "lora.quantised"))
+        wanted.append(("the package bitsandbytes", find_spec("bitsandbytes") is not None, "lora.quantised"))
+    if stage.accelerate:
+        file = accelerate_file(stage.accelerate)
+        wanted.append((f"the file {file}", file.is_file(), "accelerate"))
+        # on CPUs accelerate would leave the sharding out without a word
+        wanted.append(("CUDA devices", cards > 0, "accelerate"))
+    if stage.accelerate == "zero3":
+        wanted.append(("the package deepspeed", find_spec("deepspeed") is not None, "accelerate"))
+    if cards:
+        wanted.append((f"{stage.processes} CUDA devices (there are {cards})", stage.processes <= cards, "processes"))
+    for what, there, field in wanted:
+        if not there:
+            raise NotTrainable(f"stages.{name}.{field} needs {what}, which the trainer's machine does not have")
 
 
 def problem_of(folder: Path) -> str | None:

@@ -11,10 +11,11 @@ Prompt and completion are tokenised apart, because that is how the model meets t
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
+from pathlib import Path
 from typing import Any
 
-from services.trainer.job import Sample
+from services.trainer.job import Job, R, Sample, read_rows
 
 IGNORED = -100
 """Label of a token that is not learned (torch's `ignore_index`)."""
@@ -34,6 +35,14 @@ class Encoded:
     labels: list[int]
 
 
+def read(job: Job, kind: type[R]) -> list[R]:
+    """The job's data. Raises DataError if there is none."""
+    found = read_rows(Path(job.data), kind)
+    if not found:
+        raise DataError("there is nothing to train on: the data holds no sample")
+    return found
+
+
 def end_tokens(tokenizer: Any, generation_eos: int | Sequence[int] | None) -> set[int]:
     """Ids that end an assistant's turn: the tokenizer's and those at which generation stops. Raises DataError if there are none."""
     extra = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])
@@ -44,33 +53,54 @@ def end_tokens(tokenizer: Any, generation_eos: int | Sequence[int] | None) -> se
 
 
 def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
-    """Tokens of one sample, with loss on the completion and the end-of-turn token after it.
+    """Tokens of one sample, with loss on the completion (its `unlearned` parts apart) and the end-of-turn token after it.
 
     Raises DataError if the chat template changes the completion (R1-style ones strip what precedes `</think>`), renders the
     prompt differently once an answer follows, or writes no end-of-turn token after the answer.
     """
-    user = [{"role": "user", "content": sample.prompt}]
-    try:
-        prompt: str = tokenizer.apply_chat_template(user, add_generation_prompt=True, tokenize=False)
-        chat = [*user, {"role": "assistant", "content": sample.completion}]
-        whole: str = tokenizer.apply_chat_template(chat, tokenize=False)
-    except Exception as error:  # a template is a program of the model's publisher: it may raise anything
-        raise DataError(f"sample {sample.id}: the chat template fails: {type(error).__name__}: {error}") from error
+    prompt = rendered_prompt(tokenizer, sample.id, sample.prompt)
+    user = {"role": "user", "content": sample.prompt}
+    whole = _rendered(tokenizer, sample.id, [user, {"role": "assistant", "content": sample.completion}])
     if not whole.startswith(prompt):
         raise DataError(
             f"sample {sample.id}: the chat template changes the prompt before an answer: {prompt!r} is not the start of {whole!r}"
         )
     answer = whole[len(prompt) :]
+    if not sample.completion:
+        raise DataError(f"sample {sample.id}: it has no assistant's turn to learn: its completion is empty")
     if not answer.startswith(sample.completion):
         raise DataError(f"sample {sample.id}: the chat template changes the answer: {sample.completion!r} became {answer!r}")
-    prompt_ids: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    answer_ids: list[int] = tokenizer(answer, add_special_tokens=False)["input_ids"]
-    text_tokens = len(tokenizer(sample.completion, add_special_tokens=False)["input_ids"])
+    prompt_ids = token_ids(tokenizer, prompt)
+    answer_ids = token_ids(tokenizer, answer)
     end = next((place for place, token in enumerate(answer_ids) if token in ends), None)
-    if end is None or end < text_tokens - 1:
+    if end is None or end < len(token_ids(tokenizer, sample.completion)) - 1:
         raise DataError(f"sample {sample.id}: no end-of-turn token follows the answer in {answer[-80:]!r} (known: {sorted(ends)})")
-    learned = answer_ids[: end + 1]
-    return Encoded(prompt_ids + learned, [IGNORED] * len(prompt_ids) + learned)
+    labels = answer_ids[: end + 1]
+    if sample.unlearned:
+        offsets = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        for place, (start, stop) in enumerate(offsets[: end + 1]):
+            if any(start < last and stop > first for first, last in sample.unlearned):
+                labels[place] = IGNORED
+    return Encoded(prompt_ids + answer_ids[: end + 1], [IGNORED] * len(prompt_ids) + labels)
+
+
+def rendered_prompt(tokenizer: Any, name: str, prompt: str) -> str:
+    """A user's turn in the model's chat template, up to where the assistant's begins. Raises DataError, naming the sample."""
+    return _rendered(tokenizer, name, [{"role": "user", "content": prompt}], add_generation_prompt=True)
+
+
+def token_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text, without special tokens around it."""
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
+
+
+def _rendered(tokenizer: Any, name: str, chat: list[dict[str, str]], **options: bool) -> str:
+    try:
+        text: str = tokenizer.apply_chat_template(chat, tokenize=False, **options)
+    except Exception as error:  # a template is a program of the model's publisher: it may raise anything
+        raise DataError(f"sample {name}: the chat template fails: {type(error).__name__}: {error}") from error
+    return text
 
 
 def shown(tokenizer: Any, encoded: Encoded) -> str:
@@ -83,29 +113,34 @@ def shown(tokenizer: Any, encoded: Encoded) -> str:
 
 
 def check_mask(tokenizer: Any, sample: Sample, encoded: Encoded, ends: set[int]) -> None:
-    """Decodes one sample's loss tokens and compares: the whole answer and an end-of-turn token must be among them, the prompt not.
+    """Decodes one sample's loss tokens and compares: the answer (but for what is not to be learned of it) and an end-of-turn token
+    must be among them, the prompt not.
 
     White space is not compared: some tokenizers do not give it back. Raises DataError.
     """
     learned = [label for label in encoded.labels if label != IGNORED]
     if not learned or learned[-1] not in ends:
         raise DataError(f"sample {sample.id}: no loss on the end of the turn: the model would not learn to stop")
-    text = tokenizer.decode(learned[:-1])
-    if "".join(text.split()) != "".join(sample.completion.split()):
-        raise DataError(f"sample {sample.id}: the loss is on {text!r}, not on the answer {sample.completion!r}")
+    text, wanted = tokenizer.decode(learned[:-1]), sample.completion
+    for start, stop in sorted(sample.unlearned, reverse=True):
+        wanted = wanted[:start] + wanted[stop:]
+    if "".join(text.split()) != "".join(wanted.split()):
+        raise DataError(f"sample {sample.id}: the loss is on {text!r}, not on the answer {wanted!r}")
 
 
-def schedule(lengths: Sequence[int], batch_size: int, epochs: float, seed: int) -> list[int]:
+def schedule(lengths: Sequence[int], batch_size: int, epochs: float, seed: int, train_tokens: int | None = None) -> list[int]:
     """Places of the samples in the order in which the whole training sees them: steps x batch_size, longest first in a batch.
 
-    Every epoch is a new permutation; batches hold samples of like length (little padding) and come in random order. A function of
-    its arguments alone, so a resumed training needs no generator's state, and any number of processes sees the same batches.
+    With `train_tokens`, as many steps as see at least so many tokens, whatever `epochs` says. Every epoch is a new permutation;
+    batches hold samples of like length (little padding) and come in random order. A function of its arguments alone, so a resumed
+    training needs no generator's state, and any number of processes sees the same batches.
     """
     steps = max(1, round(len(lengths) * epochs / batch_size))
     generator = random.Random(seed)
     batches: list[list[int]] = []
     waiting: list[int] = []
-    while len(batches) < steps:
+    seen = 0
+    while len(batches) < steps if train_tokens is None else seen < train_tokens:
         waiting += generator.sample(range(len(lengths)), len(lengths))
         full = len(waiting) // batch_size * batch_size  # what is left of an epoch begins the next one's first pool
         ready, waiting = waiting[:full], waiting[full:]
@@ -113,4 +148,8 @@ def schedule(lengths: Sequence[int], batch_size: int, epochs: float, seed: int) 
             pool = sorted(ready[start : start + POOL * batch_size], key=lambda place: -lengths[place])
             cut = [pool[at : at + batch_size] for at in range(0, len(pool), batch_size)]
             batches += generator.sample(cut, len(cut))
+        seen = sum(lengths[place] for batch in batches for place in batch)
+    if train_tokens is not None:
+        ends = accumulate(sum(lengths[place] for place in batch) for batch in batches)
+        steps = next(number for number, end in enumerate(ends, start=1) if end >= train_tokens)
     return [place for batch in batches[:steps] for place in batch]

@@ -3,31 +3,45 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar, cast
 
-from services.trainer.job import Sample
+from services.trainer.job import Pair, Row, Sample, Steps
+from shared.contracts.base import Record
 from shared.contracts.stages import TrainStage
-from shared.contracts.thought import Example, LongThought, Response, Shortcut, Trainable
+from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Role, Shortcut, StepLabels, Trainable
 from shared.prompts import render
 from shared.work.context import Work
 from shared.work.registry import Hopeless
 
-KINDS: dict[str, dict[str, type[Trainable]]] = {
+KINDS: dict[str, dict[str, type[Record]]] = {
     "sft": {"example": Example, "response": Response},
     "journey": {"thought": LongThought},
     "shortcut": {"shortcut": Shortcut},
+    "preference": {"pair": PreferencePair},
+    "prm": {"steps": StepLabels},
 }
 """Configuration -> kinds of records that it trains on."""
 PARTNER = {"journey": "shortcut", "shortcut": "journey"}
+REMEDY = "search more problems, wider or deeper, or with a policy that solves more of them."
+REMEDIES = {
+    "sft": "import problems that have worked solutions, or sample more of the teacher's answers.",
+    "prm": "search with a reward that judges steps, or label by `values`.",
+}
+"""Configuration -> what to do where there is nothing of it."""
 
 
-async def gather(work: Work) -> list[Sample]:
-    """The samples of a train stage, the same on every attempt. Raises Hopeless, naming what is missing, if there are none."""
+Trained = Trainable | PreferencePair | StepLabels
+T = TypeVar("T", bound=Trained)
+
+
+async def gather(work: Work) -> list[Row]:
+    """The rows of a train stage, the same on every attempt. Raises Hopeless, naming what is missing, if there are none."""
     stage: TrainStage = work.stage
     found = {kind: await _usable(work, kind, model) for kind, model in KINDS[stage.config].items()}
     mine = [record for records in found.values() for record in records]
     partner = PARTNER.get(stage.config) if stage.match_counts else None
-    other: list[Trainable] = []
+    other: list[Trained] = []
     if partner:
         for kind, model in KINDS[partner].items():
             other += await _usable(work, kind, model)
@@ -39,45 +53,63 @@ async def gather(work: Work) -> list[Sample]:
             counts += f" and {len(other)} usable {partner} records, with no problem in common (match_counts)"
         raise Hopeless(
             f"stages.{work.lease.stage}: nothing to train on: stage `{stage.data}` published {counts} of split `train`. "
-            f"Its report says why sources were passed over; {_remedy(stage.config)}"
+            f"Its report says why sources were passed over; {REMEDIES.get(stage.config, REMEDY)}"
         )
-    return [
-        Sample(
-            id=record.id,
-            problem_id=record.problem_id,
-            prompt=render("solve", question=record.question),
-            completion=record.completion,
-        )
-        for record in chosen
-    ]
+    return [_row(record, stage) for record in chosen]
 
 
-async def _usable(work: Work, kind: str, model: type[Trainable]) -> list[Trainable]:
+def _row(record: Trained, stage: TrainStage) -> Row:
+    named = {"id": record.id, "problem_id": record.problem_id}
+    if isinstance(record, StepLabels):
+        return Steps(**named, question=record.question.strip(), steps=record.steps, labels=record.labels)
+    prompt = render("solve", question=record.question)
+    if isinstance(record, PreferencePair):
+        sides = record.model_dump(include={"prefix", "chosen", "rejected"})
+        return Pair(**named, prompt=prompt, **sides, whole=record.tree_id is None)
+    wrong = () if stage.learn_wrong_steps or not isinstance(record, LongThought) else _parts(record, Role.WRONG_STEP)
+    return Sample(**named, prompt=prompt, completion=record.completion, answer=record.answer, unlearned=wrong)
+
+
+def _parts(thought: LongThought, role: Role) -> tuple[tuple[int, int], ...]:
+    """Where the spans of a role stand in the thought's completion, in characters."""
+    whole = "".join(span.text for span in thought.spans)
+    start = len(thought.completion) - len(whole.lstrip())  # the completion is the whole, stripped
+    ends = list(accumulate((len(span.text) for span in thought.spans), initial=start))
+    return tuple((ends[place], ends[place + 1]) for place, span in enumerate(thought.spans) if span.role is role)
+
+
+async def _usable(work: Work, kind: str, model: type[Record]) -> list[Trained]:
     bodies: list[dict[str, Any]] = await work.records(work.stage.data, kind)
-    records = [model.model_validate(body) for body in bodies]
-    return [record for record in records if record.split == "train" and record.completion and _verified(record)]
+    records = [cast(Trained, model.model_validate(body)) for body in bodies]
+    return [record for record in records if record.split == "train" and _teaches(record)]
 
 
-def _verified(record: Trainable) -> bool:
-    """A teacher's response is trained on only if its answer was verified; walks end in a verified leaf by their making."""
-    return not isinstance(record, Response) or record.verified
+def _teaches(record: Trained) -> bool:
+    """A text that is empty teaches nothing; a teacher's response is trained on only if its answer was verified (walks end in a
+    verified leaf by their making).
+    """
+    if isinstance(record, PreferencePair):
+        return bool(record.chosen.strip() and record.rejected.strip())
+    if isinstance(record, StepLabels):
+        return all(step.strip() for step in record.steps)
+    return bool(record.completion) and (not isinstance(record, Response) or record.verified)
 
 
-def _by_problem(records: Iterable[Trainable]) -> dict[str, list[Trainable]]:
-    grouped: dict[str, list[Trainable]] = defaultdict(list)
+def _by_problem(records: Iterable[T]) -> dict[str, list[T]]:
+    grouped: dict[str, list[T]] = defaultdict(list)
     for record in records:
         grouped[record.problem_id].append(record)
     return {problem: sorted(grouped[problem], key=lambda record: record.id) for problem in sorted(grouped)}
 
 
-def matched(mine: Iterable[Trainable], other: Iterable[Trainable]) -> list[Trainable]:
+def matched(mine: Iterable[T], other: Iterable[Trained]) -> list[T]:
     """Of `mine`, for each problem that `other` has too, as many as both have: called either way round, it gives equal counts."""
     theirs = _by_problem(other)
     pairs = ((records, theirs.get(problem, [])) for problem, records in _by_problem(mine).items())
     return [record for records, partners in pairs for record in records[: min(len(records), len(partners))]]
 
 
-def limited(records: Sequence[Trainable], most: int | None, seed: int) -> list[Trainable]:
+def limited(records: Sequence[T], most: int | None, seed: int) -> list[T]:
     """At most `most` records, sorted by problem. Which ones depends on problems and seed alone: two arms keep the same."""
     grouped = _by_problem(records)
     ordered = [record for problem in grouped for record in grouped[problem]]
@@ -88,9 +120,3 @@ def limited(records: Sequence[Trainable], most: int | None, seed: int) -> list[T
     rounds = max(len(group) for group in grouped.values())
     kept = [grouped[problem][n] for n in range(rounds) for problem in shuffled if n < len(grouped[problem])][:most]
     return sorted(kept, key=lambda record: (record.problem_id, record.id))
-
-
-def _remedy(config: str) -> str:
-    if config == "sft":
-        return "import problems that have worked solutions, or sample more of the teacher's answers."
-    return "search more problems, wider or deeper, or with a policy that solves more of them."

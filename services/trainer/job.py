@@ -1,13 +1,16 @@
 """What the worker and its training process tell each other: a Job on the way in, Events (one JSON line each) on the way out."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from shared.contracts.base import Frozen
+from shared.contracts.models import Sampling
 from shared.contracts.stages import TrainStage
+from shared.contracts.stages.train import Lora, Method
 
 STOPPED = 75
 """Exit code of a training that was told to stop, saved a checkpoint and can be resumed (EX_TEMPFAIL of sysexits.h)."""
@@ -16,21 +19,57 @@ REFUSED = 65
 
 
 class Sample(Frozen):
-    """One conversation of one turn each: `completion` is what is learned."""
+    """One conversation of one turn each: `completion` is what is learned (grpo: not looked at)."""
 
     id: str
     problem_id: str
     prompt: str
     """The user turn, as the model will see it when it is searched with and evaluated."""
     completion: str
+    answer: str = ""
+    """grpo: what a right completion's answer is."""
+    unlearned: tuple[tuple[int, int], ...] = ()
+    """Parts of `completion` without loss, as (start, end) in characters."""
+
+
+class Pair(Frozen):
+    """Two completions of one prompt, one preferred."""
+
+    id: str
+    problem_id: str
+    prompt: str
+    prefix: str = ""
+    """Steps that the assistant has written already, which both sides go on from."""
+    chosen: str
+    rejected: str
+    whole: bool
+    """Whether both sides end the turn; False: they are single steps, after which it would go on."""
+
+
+class Steps(Frozen):
+    """A beginning of a solution, each step labelled right or not."""
+
+    id: str
+    problem_id: str
+    question: str
+    steps: tuple[str, ...]
+    labels: tuple[bool, ...]
+
+
+Row = Sample | Pair | Steps
+ROW_OF: dict[str, type[Sample] | type[Pair] | type[Steps]] = {"sft": Sample, "dpo": Pair, "prm": Steps, "grpo": Sample}
+"""Method -> what it trains on."""
 
 
 class Job(Frozen):
     """One training, as its process reads it from a file. Paths are local."""
 
+    name: str = "training"
+    """What it is called where its metrics go."""
+    method: Method = "sft"
     base: str
     data: str
-    """JSONL file of Samples."""
+    """JSONL file of Samples, Pairs or Steps, as the method asks."""
     output: str
     """Folder for the final model."""
     checkpoints: str
@@ -38,10 +77,19 @@ class Job(Frozen):
     mirror: str | None = None
     """fsspec URL to which checkpoints are copied as well; None where `checkpoints` is already seen by every worker."""
     epochs: float
+    train_tokens: int | None = None
+    """Train on at least so many tokens, whatever `epochs` says."""
     learning_rate: float
     batch_size: int
     micro_batch_size: int | None = None
     max_length: int
+    packing: bool = False
+    lora: Lora | None = None
+    gradient_checkpointing: bool | None = None
+    beta: float | None = None
+    generations: int = 8
+    rollout: Sampling = Sampling(temperature=1.0, max_tokens=256)
+    accelerate: str | None = None
     warmup_share: float
     save_steps: int
     processes: int = 1
@@ -76,6 +124,10 @@ class Step(Frozen):
     learning_rate: float
     tokens_per_second: float
     """Prompt and completion tokens, without padding, since this attempt's first step."""
+    memory_gib: float
+    """The most that this process has held so far: of the device's memory on a GPU, of the machine's on a CPU."""
+    figures: dict[str, float] = {}
+    """What else the method tells of the step: reward margins of pairs, mean reward of rollouts ..."""
 
 
 class Saved(Frozen):
@@ -112,7 +164,15 @@ class Refused(Frozen):
     message: str
 
 
-Event = Annotated[Started | Step | Saved | Stopped | Done | Refused, Field(discriminator="event")]
+class Failed(Frozen):
+    """The machine was at fault, in words: a retry may help."""
+
+    event: Literal["failed"] = "failed"
+    message: str
+
+
+R = TypeVar("R", Sample, Pair, Steps)
+Event = Annotated[Started | Step | Saved | Stopped | Done | Refused | Failed, Field(discriminator="event")]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
@@ -121,19 +181,19 @@ def parse_event(line: bytes) -> Event | None:
     return _EVENT.validate_json(line) if line.startswith(b'{"event":') else None
 
 
-def fingerprint(stage: TrainStage, base: str, samples: list[Sample]) -> str:
+def fingerprint(stage: TrainStage, base: str, rows: Sequence[Row]) -> str:
     """Names what is trained: a checkpoint may only be resumed by the same training."""
     digest = hashlib.sha256(stage.model_dump_json().encode() + base.encode())
-    for sample in samples:
-        digest.update(sample.model_dump_json().encode())
+    for row in rows:
+        digest.update(row.model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 
-def write_samples(path: Path, samples: list[Sample]) -> None:
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """One JSON object a line."""
-    path.write_text("".join(f"{sample.model_dump_json()}\n" for sample in samples), encoding="utf-8")
+    path.write_text("".join(f"{row.model_dump_json()}\n" for row in rows), encoding="utf-8")
 
 
-def read_samples(path: Path) -> list[Sample]:
-    """The inverse of `write_samples`."""
-    return [Sample.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def read_rows(path: Path, kind: type[R]) -> list[R]:
+    """The inverse of `write_rows`."""
+    return [kind.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]

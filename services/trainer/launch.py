@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from services.trainer.job import Done, Event, Job, Refused, parse_event
+from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
 from shared.engines.supervise import supervised
 from shared.work.registry import Hopeless
 
@@ -27,17 +27,28 @@ ON_CPU = {
 """Environment that makes training on a CPU faster (measured on 2 cores, torch 2.13)."""
 
 
+ACCELERATE = Path(__file__).parents[2] / "recipes" / "accelerate"
+
+
 class TrainingFailed(Exception):
     """The training process ended without a model; the message holds the end of its log."""
 
 
-def command(job: Path, processes: int) -> list[str]:
-    """`accelerate launch` with everything said, so that a configuration file of the user's changes nothing."""
-    several = ["--multi_gpu", "--main_process_port", "0"] if processes > 1 else []
-    options = ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    threads = ["--num_cpu_threads_per_process", str(max(1, len(os.sched_getaffinity(0)) // processes))]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", *options, *several, *threads]
-    return [*launcher, "-m", "services.trainer.train", str(job)]
+def command(job_file: Path, job: Job) -> list[str]:
+    """`accelerate launch` with everything said, so that a configuration file of the user's home changes nothing."""
+    options = ["--num_processes", str(job.processes), "--num_machines", "1", "--dynamo_backend", "no", "--main_process_port", "0"]
+    options += ["--num_cpu_threads_per_process", str(max(1, len(os.sched_getaffinity(0)) // job.processes))]
+    if job.accelerate:
+        options += ["--config_file", str(accelerate_file(job.accelerate))]
+    else:
+        options += ["--mixed_precision", "no", *(["--multi_gpu"] if job.processes > 1 else [])]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", *options]
+    return [*launcher, "-m", "services.trainer.train", str(job_file)]
+
+
+def accelerate_file(name: str) -> Path:
+    """The accelerate configuration of this name, whether it is there or not."""
+    return ACCELERATE / f"{name}.yaml"
 
 
 def environment() -> dict[str, str]:
@@ -56,7 +67,7 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
     await asyncio.to_thread(job_file.write_text, job.model_dump_json(indent=2))
     with log_file.open("ab") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *supervised(command(job_file, job.processes), grace=GRACE_SECONDS),
+            *supervised(command(job_file, job), grace=GRACE_SECONDS),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
@@ -64,7 +75,7 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
             start_new_session=True,
             limit=1 << 22,
         )
-    done = refused = None
+    done = refused = failed = None
     assert process.stdout
     try:
         async for line in process.stdout:
@@ -74,11 +85,14 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
             await hear(event)
             done = event if isinstance(event, Done) else done
             refused = event if isinstance(event, Refused) else refused
+            failed = event if isinstance(event, Failed) else failed
         code = await process.wait()
     finally:
         await asyncio.shield(asyncio.create_task(stop(process)))
     if refused:
         raise Hopeless(refused.message)
+    if failed:
+        raise TrainingFailed(failed.message)
     if done is None or code:
         raise TrainingFailed(f"the training process ended with code {code} and no model: {tail(log_file)}")
     return done

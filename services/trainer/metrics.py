@@ -1,16 +1,21 @@
 """Figures and checkpoints of a running training, as events for the worker; and the stop that a signal asks for."""
 
+import importlib.util
 import json
 import math
+import os
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from services.trainer.checkpoints import mark_complete, mirror_checkpoint
-from services.trainer.job import Event, Saved, Step
+from services.trainer.data import DataError
+from services.trainer.job import Event, Job, Saved, Step
 from services.trainer.stopping import Stopping
 
 
@@ -19,21 +24,24 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        tokens: list[int],
+        tokens: Sequence[int] | None,
         epochs: float,
         stopping: Stopping,
-        checkpoints: Path,
-        mirror: str | None,
+        job: Job,
+        figures: Sequence[str],
         tell: Callable[[Event], None],
     ) -> None:
-        """`tokens[n]`: tokens of step n over all processes."""
+        """`tokens[n]`: tokens of step n over all processes; None: the trainer counts them, for they come from the model.
+        `figures`: keys of the log to tell of.
+        """
         self._tokens = tokens
         self._epochs = epochs
         self._stopping = stopping
-        self._checkpoints = checkpoints
-        self._mirror = mirror
+        self._checkpoints = Path(job.checkpoints)
+        self._mirror = job.mirror
+        self._figures = figures
         self._tell = tell
-        self._first = 0
+        self._first = self._seen = 0
         self._began = time.monotonic()
         self.stopped = False
 
@@ -42,13 +50,14 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Since this attempt's first step began."""
         return time.monotonic() - self._began
 
-    def tokens_per_second(self, step: int) -> float:
+    def tokens_per_second(self, state: TrainerState) -> float:
         """Over this attempt's steps."""
-        return sum(self._tokens[self._first : step]) / max(self.seconds, 1e-9)
+        trained = sum(self._tokens[self._first : state.global_step]) if self._tokens else state.num_input_tokens_seen - self._seen
+        return float(trained / max(self.seconds, 1e-9))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Starts the clock."""
-        self._first = state.global_step
+        self._first, self._seen = state.global_step, state.num_input_tokens_seen
         self._began = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -68,7 +77,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                     epoch=round(state.global_step / state.max_steps * self._epochs, 3),
                     loss=float(logs["loss"]),
                     learning_rate=logs["learning_rate"],
-                    tokens_per_second=round(self.tokens_per_second(state.global_step), 1),
+                    tokens_per_second=round(self.tokens_per_second(state), 1),
+                    memory_gib=round(memory_gib(), 2),
+                    figures={key: round(logs[key], 4) for key in self._figures if key in logs},
                 )
             )
 
@@ -81,6 +92,25 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             mirror_checkpoint(folder, self._mirror)
         mark_complete(folder)
         self._tell(Saved(step=state.global_step))
+
+
+def sinks() -> list[str]:
+    """Where transformers sends the metrics: TensorBoard files always, Weights & Biases and MLflow where this machine names them."""
+    asked = {"wandb": "WANDB_API_KEY", "mlflow": "MLFLOW_TRACKING_URI"}
+    found = [sink for sink, variable in asked.items() if os.environ.get(variable)]
+    for sink in found:
+        if importlib.util.find_spec(sink) is None:
+            raise DataError(
+                f"{asked[sink]} is set, but the package `{sink}` is not installed here: install it, or unset the variable"
+            )
+    return ["tensorboard", *found]
+
+
+def memory_gib() -> float:
+    """The most that this process has held: of its GPU's memory, or of the machine's."""
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated() / 2**30)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
 
 
 def mean_loss(history: list[dict[str, float]]) -> float:

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import torch
 from torch.optim.adamw import adamw
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.optimizer import Optimizer
 
 
@@ -38,6 +39,8 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
             raise NotImplementedError("AdamW evaluates no closure")
         for group in self.param_groups:
             live = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not live:  # an adapter has no biases
+                continue
             states = [self._state_of(parameter) for parameter in live]
             masters = [state["master"] for state in states]
             adamw(
@@ -77,3 +80,22 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
             if number in state_dict["state"]:
                 state = state_dict["state"][number]
                 self.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+
+
+def linear_schedule(trainer: Any) -> Callable[..., LambdaLR]:
+    """`create_scheduler` for a trainer: linear warm-up and decay.
+
+    transformers' own has a first step at learning rate 0: one of few, in a short training.
+    """
+
+    def create_scheduler(num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
+        warmup: int = trainer.args.get_warmup_steps(num_training_steps)
+
+        def rate(step: int) -> float:
+            return min((step + 1) / (warmup + 1), (num_training_steps - step) / (num_training_steps - warmup))
+
+        trainer.lr_scheduler = LambdaLR(trainer.optimizer if optimizer is None else optimizer, rate)
+        trainer._created_lr_scheduler = True
+        return trainer.lr_scheduler
+
+    return create_scheduler

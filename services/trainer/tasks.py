@@ -9,11 +9,11 @@ from pathlib import Path
 import structlog
 
 from services.trainer import checkpoints, launch
-from services.trainer.card import model_card
-from services.trainer.check import NotTrainable, check_trainable
+from services.trainer.card import code_version, model_card
+from services.trainer.check import NotTrainable, check_machine, check_trainable
 from services.trainer.device import with_device
 from services.trainer.gather import gather
-from services.trainer.job import Done, Event, Job, Sample, Saved, Started, Step, fingerprint, write_samples
+from services.trainer.job import Done, Event, Job, Row, Saved, Started, Step, fingerprint, write_rows
 from shared.artifacts import upload_folder
 from shared.contracts.report import Checkpoint
 from shared.contracts.stages import TrainStage
@@ -30,12 +30,15 @@ PROGRESS_SECONDS = 1.0
 
 @handles("preflight.trainable")
 async def trainable(work: Work) -> Result:
-    """Proves that the model resolves and can be trained."""
+    """Proves that the model resolves and can be trained, and that this machine has what the recipe's trainings ask of it."""
     (ref,) = work.payload.roles.values()
     try:
+        for name, stage in work.recipe.stages.items():
+            if isinstance(stage, TrainStage):
+                check_machine(name, stage)
         await asyncio.to_thread(check_trainable, ref.spec.model)
     except NotTrainable as error:
-        raise Hopeless(f"models.{ref.name}: {error}") from error
+        raise Hopeless(str(error)) from error
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])
 
 
@@ -44,15 +47,18 @@ async def train(work: Work) -> Result:
     """One training, from the ledger's records to a checkpoint; a second attempt goes on from the first one's last checkpoint."""
     stage: TrainStage = work.stage
     base = work.payload.roles["base"]
-    samples = await gather(work)
+    rows = await gather(work)
+    budget = await _budget(work)
     folder = await asyncio.to_thread(resolve_model, base.spec.model)
-    place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, samples))
-    scratch = await asyncio.to_thread(_scratch, samples)
+    place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows))
+    scratch = await asyncio.to_thread(_scratch, rows)
     try:
         await asyncio.to_thread(checkpoints.fetch, place)
         job = Job(
+            name=f"{work.lease.run_id}/{work.lease.stage}",
+            train_tokens=budget,
             base=str(folder),
-            data=str(scratch / "samples.jsonl"),
+            data=str(scratch / "rows.jsonl"),
             output=str(scratch / "model"),
             checkpoints=str(place.folder),
             mirror=place.mirror,
@@ -69,6 +75,10 @@ async def train(work: Work) -> Result:
             uri=uri,
             base=base.spec.model,
             method=stage.method,
+            data=stage.data,
+            config=stage.config,
+            seed=stage.seed,
+            code=code_version(),
             samples=started.samples,
             steps=done.steps,
             epochs=done.epochs,
@@ -79,6 +89,7 @@ async def train(work: Work) -> Result:
         )
         (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
         await asyncio.to_thread(upload_folder, scratch / "model", uri)
+        await asyncio.to_thread(upload_folder, place.folder / "tensorboard", f"{work.folder}/tensorboard")
         await asyncio.to_thread(checkpoints.discard, place)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch)
@@ -87,11 +98,20 @@ async def train(work: Work) -> Result:
     return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
 
 
-def _scratch(samples: list[Sample]) -> Path:
+async def _budget(work: Work) -> int | None:
+    """The tokens that the training named by `tokens_of` saw."""
+    stage: TrainStage = work.stage
+    if stage.tokens_of is None:
+        return None
+    (body,) = await work.records(stage.tokens_of, "checkpoint")
+    return Checkpoint.model_validate(body).train_tokens
+
+
+def _scratch(rows: list[Row]) -> Path:
     parent = settings().cache_dir.expanduser() / "training"
     parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=parent))
-    write_samples(scratch / "samples.jsonl", samples)
+    write_rows(scratch / "rows.jsonl", rows)
     return scratch
 
 

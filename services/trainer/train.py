@@ -7,11 +7,15 @@ a folder of checkpoints.
 
 import fcntl
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
 
-from services.trainer.job import REFUSED, STOPPED, Event, Job, Refused, Stopped
+from services.trainer.job import REFUSED, STOPPED, Event, Failed, Job, Refused, Stopped
+
+FULL = 16 << 20
+"""Bytes free on a disk, below which whatever failed is taken to have failed for want of room."""
 
 
 def main() -> int:
@@ -39,7 +43,7 @@ def main() -> int:
     fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor that lost its lease may still be saving
 
     from services.trainer.data import DataError
-    from services.trainer.sft import train
+    from services.trainer.training import train
 
     try:
         train(job, stopping, tell)
@@ -47,7 +51,22 @@ def main() -> int:
         if rank == 0:
             tell(Refused(message=str(error)))
         return REFUSED
+    except Exception:
+        if full := full_disk(Path(job.output).parent, Path(job.checkpoints)):
+            tell(Failed(message=full))
+        raise
     return STOPPED if stopped else 0
+
+
+def full_disk(*folders: Path) -> str | None:
+    """What to say if one of the folders' disks is full, None if none is: libraries tell of it in many ways, or in none."""
+    for folder in folders:
+        free = shutil.disk_usage(folder).free
+        if free < FULL:
+            return (
+                f"the disk of {folder} is full ({free / 2**20:.0f} MiB are left): make room there, and the item can be tried again"
+            )
+    return None
 
 
 if __name__ == "__main__":

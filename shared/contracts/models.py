@@ -34,8 +34,9 @@ class ModelSpec(Frozen):
     max_model_len: Count | None = None
     engine: Literal["vllm", "transformers"] = "vllm"
     """Which engine of ours serves it; an endpoint (`url`) needs none."""
-    prm: Literal["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm"] | None = None
-    """For a process reward model: how it wants steps marked and its scores read out. It is served to score, not to write."""
+    prm: Literal["math-shepherd", "rlhflow", "skywork", "qwen2.5-math-prm", "longthought"] | None = None
+    """For a process reward model: how it wants steps marked and its scores read out (`longthought`: as a training with method `prm`
+    leaves it). It is served to score, not to write."""
 
     @model_validator(mode="after")
     def _key_is_not_ours(self) -> Self:

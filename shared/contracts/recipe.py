@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Record
 from shared.contracts.models import ModelSpec, Name, ProblemSource
-from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, Stage
+from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, Stage, TrainStage
 from shared.contracts.stages.data import Difficulty
 
 PREFLIGHT = "preflight"
@@ -29,6 +29,7 @@ GIVERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("compile", "trees"): ("search", "import"),
     ("compile", "data"): ("import", "reformat", *_RESPONSES),
     ("train", "data"): ("import", "reformat", *_RESPONSES, "compile"),
+    ("train", "tokens_of"): ("train",),
 }
 """(kind of stage, its field) -> the kinds that the field may name; every other field names a model or a train stage."""
 
@@ -77,10 +78,18 @@ class Recipe(Record):
                 raise ValueError(f"{where}.{field}: nothing is named `{target}`")
             if found not in wanted:
                 raise ValueError(f"{where}.{field}: `{target}` is a {found}, not a {' or '.join(wanted)}")
-            prm = target in self.models and self.models[target].prm is not None
+            other = self.stages.get(target)
+            trained = other if isinstance(other, TrainStage) else None
+            prm = trained.method == "prm" if trained else target in self.models and self.models[target].prm is not None
+            if field != "tokens_of" and trained and trained.lora and not trained.lora.merge:
+                raise ValueError(
+                    f"{where}.{field}: `{target}` leaves an adapter, which no engine of ours serves: set its lora.merge to true"
+                )
             if field in scorers and not prm:
-                raise ValueError(f"{where}.{field}: `{target}` is no process reward model (a model with `prm`)")
-            if prm and field not in scorers:
+                raise ValueError(
+                    f"{where}.{field}: `{target}` is no process reward model (a model with `prm`, or a training with method prm)"
+                )
+            if prm and field not in scorers and field != "tokens_of":
                 raise ValueError(f"{where}.{field}: `{target}` is a process reward model, which scores steps and does nothing else")
         self._check_formats(where, stage)
         for other in stage.needs:
@@ -164,4 +173,7 @@ def _configs(stage: Any) -> tuple[str, ...]:
     """What a stage's records can be trained on as."""
     if not isinstance(stage, CompileStage):
         return ("sft",)
-    return ("journey", "shortcut") if stage.trees else ()
+    found = ["journey", "shortcut"] if stage.trees else []
+    if stage.trees or stage.response_pairs:
+        found.append("preference")
+    return (*found, "prm") if stage.step_labels != "none" else tuple(found)

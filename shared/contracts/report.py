@@ -140,6 +140,12 @@ class Checkpoint(Record):
     uri: str
     base: str
     method: str
+    data: str = ""
+    """The stage whose records it was trained on, and as what (`config`)."""
+    config: str = ""
+    seed: int = 0
+    code: str = ""
+    """Version of this system, and the commit it stood at where that is known."""
     samples: int
     steps: int
     epochs: float

@@ -5,29 +5,84 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from shared.contracts.base import Frozen
 from shared.contracts.models import Count, Fraction, Sampling
 from shared.contracts.stages.base import Service, StageBase
 
 
+class Lora(Frozen):
+    """A low-rank adapter in place of all weights (arXiv 2106.09685); with `quantised`, over a base in 4 bits (arXiv 2305.14314)."""
+
+    rank: Count = 16
+    alpha: Annotated[float, Field(gt=0)] = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    quantised: bool = False
+    """Hold the base in 4 bits (NF4): needs a CUDA device and bitsandbytes."""
+    merge: bool = True
+    """Merge the adapter into the base when the training is done, so that engines serve the checkpoint as any other. False: the
+    checkpoint is the adapter alone, and no stage may use it as a model."""
+
+
+Method = Literal["sft", "dpo", "prm", "grpo"]
+Config = Literal["sft", "journey", "shortcut", "preference", "prm"]
+OF_METHOD: dict[str, frozenset[str]] = {
+    "beta": frozenset({"dpo", "grpo"}),
+    "packing": frozenset({"sft"}),
+    "learn_wrong_steps": frozenset({"sft"}),
+    "tokens_of": frozenset({"sft"}),
+    "generations": frozenset({"grpo"}),
+    "rollout": frozenset({"grpo"}),
+}
+"""Parameter of a train stage -> the methods that use it; all others are used by all."""
+
+
 class TrainStage(StageBase):
-    """One training: a base model and a dataset into a checkpoint."""
+    """One training: a base model and a dataset into a checkpoint.
+
+    | method | learns | from `config` |
+    |---|---|---|
+    | sft | to write completions | sft, journey, shortcut |
+    | dpo | to prefer one completion over another (arXiv 2305.18290) | preference |
+    | prm | to judge steps: a token classifier | prm |
+    | grpo | from verified answers to its own samples (arXiv 2402.03300) | sft, journey, shortcut: their questions and answers |
+    """
 
     kind: Literal["train"] = "train"
     service: ClassVar[Service] = Service.TRAINER
-    method: Literal["sft"] = "sft"
+    method: Method = "sft"
     base: str
     data: str
     """The stage whose records are trained on."""
-    config: Literal["sft", "journey", "shortcut"] = "sft"
-    """Which of its records: `sft` (imported examples, teachers' responses), `journey` (long thoughts) or `shortcut`."""
+    config: Config = "sft"
+    """Which of its records: `sft` (imported examples, teachers' responses), `journey` (long thoughts), `shortcut`, `preference`
+    (pairs) or `prm` (labelled steps)."""
     match_counts: bool = True
     """journey/shortcut: train on problems that have both, equally many of each, so that the comparison is fair."""
+    tokens_of: str | None = None
+    """An earlier train stage: train for as many epochs as make this one see as many tokens as that one did, instead of `epochs`."""
+    learn_wrong_steps: bool = True
+    """journey: False takes the loss off wrong steps: they are read, not learned."""
     epochs: Annotated[float, Field(gt=0)] = 1
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     batch_size: Count = 8
-    """Samples an optimiser step, over all devices."""
+    """Samples (dpo: pairs; grpo: completions) an optimiser step, over all devices."""
     micro_batch_size: Count | None = None
     max_length: Count = 1024
+    """Tokens of prompt and completion; longer samples are left out and counted."""
+    packing: bool = False
+    """Samples of a micro-batch in one row, no padding between them; attention keeps them apart."""
+    lora: Lora | None = None
+    gradient_checkpointing: bool | None = None
+    """None: on GPUs."""
+    beta: Annotated[float | None, Field(ge=0)] = None
+    """dpo: how much the reference holds back (0.1 if not given); grpo: weight of the divergence from the base (0)."""
+    generations: Annotated[int, Field(ge=2)] = 8
+    """grpo: completions of one question, which are compared with each other."""
+    rollout: Sampling = Sampling(temperature=1.0, max_tokens=256)
+    """grpo: how they are sampled."""
+    accelerate: Annotated[str | None, Field(pattern=r"^[a-z0-9_-]+$")] = None
+    """Shard over the processes by `recipes/accelerate/NAME.yaml`: `fsdp`, `zero3`, or a file of your own. None: every process has
+    the whole model."""
     warmup_share: Fraction = 0.03
     save_steps: Count = 20
     processes: Count = 1
@@ -35,9 +90,35 @@ class TrainStage(StageBase):
     seed: int = 0
     deadline_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
 
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        """A parameter that the method would not look at is refused, and so is what can only fail once a device is taken."""
+        for name, users in OF_METHOD.items():
+            if self.method not in users and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: the method {self.method} does not use it (these do: {', '.join(sorted(users))})")
+        wanted = {"dpo": ("preference",), "prm": ("prm",)}.get(self.method, ("sft", "journey", "shortcut"))
+        if self.config not in wanted:
+            raise ValueError(f"config: the method {self.method} trains on {' or '.join(wanted)}, not on `{self.config}`")
+        if not self.learn_wrong_steps and self.config != "journey":
+            raise ValueError(f"learn_wrong_steps: only `journey` has wrong steps, not `{self.config}`")
+        share, rest = divmod(self.batch_size, self.processes)
+        if rest:
+            raise ValueError(f"batch_size: {self.batch_size} cannot be shared by {self.processes} processes: make it a multiple")
+        if self.micro_batch_size and share % self.micro_batch_size:
+            raise ValueError(f"micro_batch_size: {self.micro_batch_size} does not divide a process's share of the batch, {share}")
+        if self.method == "grpo" and self.batch_size % self.generations:
+            raise ValueError(f"batch_size: {self.batch_size} completions are not whole groups of `generations`, {self.generations}")
+        if self.lora and self.lora.quantised and self.accelerate == "zero3":
+            raise ValueError("lora.quantised: a base in 4 bits cannot be sharded by zero3: use fsdp, or leave one of the two out")
+        if self.accelerate and self.processes == 1:
+            raise ValueError(f"accelerate: `{self.accelerate}` shards over several processes, and there is one: set `processes`")
+        return self
+
     def references(self) -> Iterator[tuple[str, str]]:
         yield "base", self.base
         yield "data", self.data
+        if self.tokens_of:
+            yield "tokens_of", self.tokens_of
 
 
 class EvaluateStage(StageBase):

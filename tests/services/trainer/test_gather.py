@@ -8,9 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.trainer.gather import gather, limited, matched
+from services.trainer.job import Pair, Sample, Steps
 from shared.contracts.base import Origin
 from shared.contracts.recipe import Recipe
-from shared.contracts.thought import Example, LongThought, Response, Role, Shortcut, Span, Trainable
+from shared.contracts.thought import (
+    Example,
+    LongThought,
+    PreferencePair,
+    Response,
+    Role,
+    Shortcut,
+    Span,
+    StepLabels,
+    Trainable,
+)
 from shared.work.context import Work
 from shared.work.registry import Hopeless
 
@@ -50,7 +61,7 @@ def response(problem: str, verified: bool) -> Response:
     )
 
 
-Records = Mapping[str, Sequence[Trainable]]
+Records = Mapping[str, Sequence[Trainable | PreferencePair | StepLabels]]
 
 
 class Lease:
@@ -65,7 +76,9 @@ class FakeWork:
     def __init__(self, train: dict[str, Any], records: Records, compiled: bool = True) -> None:
         stages = {
             "grow": {"kind": "search", "problems": "p", "policy": "base"},
-            "data": {"kind": "compile", "trees": "grow"} if compiled else {"kind": "import", "problems": "p"},
+            "data": {"kind": "compile", "trees": "grow", "step_labels": "verdicts"}
+            if compiled
+            else {"kind": "import", "problems": "p"},
             "teach": {"kind": "train", "base": "base", "data": "data", **train},
         }
         self.recipe = Recipe.model_validate(
@@ -100,12 +113,43 @@ async def test_both_arms_train_on_the_same_problems_equally_often():
     assert [sample.id for sample in unmatched] == ["a#0", "a#1", "b#0", "c#0"]
 
 
+async def test_wrong_steps_are_read_but_not_learned_where_the_recipe_says_so():
+    texts = [("Step 1: 2 + 3 = 6.\n", Role.WRONG_STEP), ("No. ", Role.REFLECTION), ("The answer is 5.", Role.CONCLUSION)]
+    spans = tuple(Span(text=text, role=role, node_id=1) for text, role in texts)
+    winding = LongThought(**common(0, "a"), tree_id="t", spans=spans, leaf_id=1, refiner="template")
+    for learned, parts in ((True, ()), (False, ((0, 19),))):
+        train = {"config": "journey", "match_counts": False, "learn_wrong_steps": learned}
+        (sample,) = cast(list[Sample], await gather(cast(Work, FakeWork(train, {"thought": [winding]}))))
+        assert sample.unlearned == parts
+        assert [sample.completion[start:stop] for start, stop in parts] in ([], ["Step 1: 2 + 3 = 6.\n"])
+
+
+async def test_pairs_and_labels_become_rows():
+    sides = {"chosen": "Step 2: right.", "rejected": "Step 2: wrong."}
+    shared = {"problem_id": "a", "question": "What is 2 + 3?", "origin": ORIGIN}
+    step = PreferencePair(id="a#1-2", prefix="Step 1: so.\n", **sides, tree_id="t", **shared)
+    whole = PreferencePair(id="b#1-2", **sides, **shared)
+    held_out = PreferencePair(id="c#1-2", **sides, split="test", **shared)
+    rows = await gather(cast(Work, FakeWork({"method": "dpo", "config": "preference"}, {"pair": [step, whole, held_out]})))
+    assert [(row.id, row.prefix, row.whole) for row in cast(list[Pair], rows)] == [
+        ("a#1-2", "Step 1: so.\n", False),
+        ("b#1-2", "", True),
+    ]
+    labels = StepLabels(
+        id="a#2", tree_id="t", steps=("Step 1: so.", "Step 2: no."), labels=(True, False), node_ids=(1, 2), how="verdicts", **shared
+    )
+    (row,) = cast(list[Steps], await gather(cast(Work, FakeWork({"method": "prm", "config": "prm"}, {"steps": [labels]}))))
+    assert (row.question, row.steps, row.labels) == ("What is 2 + 3?", labels.steps, labels.labels)
+
+
 @pytest.mark.parametrize(
     ("train", "records", "words"),
     [
         ({"config": "journey"}, {}, ["stages.teach", "0 usable `thought` records", "`data`", "match_counts"]),
         ({"config": "journey"}, {"thought": [thought(0, "a")]}, ["1 usable `thought` records", "0 usable shortcut records"]),
         ({"config": "shortcut", "match_counts": False}, {}, ["0 usable `shortcut` records", "search more problems"]),
+        ({"method": "dpo", "config": "preference"}, {}, ["0 usable `pair` records", "search more problems"]),
+        ({"method": "prm", "config": "prm"}, {}, ["0 usable `steps` records", "label by `values`"]),
     ],
 )
 async def test_an_empty_dataset_is_hopeless_and_says_what_is_missing(train, records, words):

@@ -1,0 +1,74 @@
+"""Direct preference optimisation with TRL (arXiv 2305.18290; Part 1, Q8).
+
+Pairs of whole responses end their turn. Pairs of single steps (a tree's siblings) do not: the prompt holds the steps that both
+sides share, and nothing is taught of where a turn ends.
+"""
+
+from typing import Any
+
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer
+
+from services.trainer import data
+from services.trainer.job import Job, Pair, Sample
+from services.trainer.models import adapter, load
+from services.trainer.rows import Common, Prepared, fitting
+
+FIGURES: tuple[str, ...] = ("rewards/margins", "rewards/accuracies")
+BETA = 0.1
+"""As TRL's and the paper's."""
+
+
+class PairTrainer(DPOTrainer):  # type: ignore[misc]
+    """DPOTrainer over pairs that are token ids already, in the order of the schedule."""
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
+
+
+def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Prepared:
+    """Prompt, chosen and rejected side of every pair."""
+    pairs = data.read(job, Pair)
+    rows = [_encode(tokenizer, pair, ends) for pair in pairs]
+    sizes = [[len(row[side]) for side in ("prompt_ids", "chosen_ids", "rejected_ids")] for row in rows]
+    measured = (
+        (row, 2 * prompt + chosen + rejected, prompt + max(chosen, rejected))
+        for row, (prompt, chosen, rejected) in zip(rows, sizes, strict=True)
+    )
+    prompt, chosen, rejected = (tokenizer.decode(rows[0][side]) for side in ("prompt_ids", "chosen_ids", "rejected_ids"))
+    return fitting(measured, job.max_length, f"{prompt}⟦{chosen}⟧ rather than ⟦{rejected}⟧")
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, pair: Pair, ends: set[int]) -> dict[str, list[int]]:
+    if not pair.whole:
+        prompt = data.rendered_prompt(tokenizer, pair.id, pair.prompt) + pair.prefix
+        sides = {f"{side}_ids": data.token_ids(tokenizer, getattr(pair, side)) for side in ("chosen", "rejected")}
+        return {"prompt_ids": data.token_ids(tokenizer, prompt), **sides}
+    row: dict[str, list[int]] = {}
+    for side in ("chosen", "rejected"):
+        text = pair.prefix + getattr(pair, side)
+        sample = Sample(id=f"{pair.id}/{side}", problem_id=pair.problem_id, prompt=pair.prompt, completion=text)
+        one = data.encode(tokenizer, sample, ends)
+        length = one.labels.count(data.IGNORED)
+        row |= {"prompt_ids": one.input_ids[:length], f"{side}_ids": one.input_ids[length:]}
+    return row
+
+
+def build(job: Job, rows: Dataset, longest: int, common: Common) -> PairTrainer:
+    """DPOTrainer; the reference is the base, whose log-probabilities are computed once, before the first step."""
+    return PairTrainer(
+        model=load(job, AutoModelForCausalLM, longest),
+        args=DPOConfig(
+            **common.arguments,
+            beta=BETA if job.beta is None else job.beta,
+            precompute_ref_log_probs=True,
+            precompute_ref_batch_size=common.arguments["per_device_train_batch_size"],
+            train_sampling_strategy="sequential",
+            max_length=None,
+        ),
+        train_dataset=rows,
+        processing_class=common.tokenizer,
+        callbacks=[common.reporter],
+        peft_config=adapter(job),
+    )

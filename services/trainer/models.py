@@ -1,0 +1,75 @@
+"""Models into the training process and out of it: loaded for a job, saved in Hugging Face layout."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, prepare_model_for_kbit_training
+from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, Trainer
+
+from services.trainer.job import Job
+
+EAGER_LENGTH = 512
+"""Up to this length attention by plain matrix products is the faster one on a CPU; beyond, its matrices take too much memory."""
+
+
+def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
+    """The base of a job as a model of `kind` (an Auto class), in bf16 or, for a quantised adapter, in 4 bits (NF4)."""
+    if job.lora and job.lora.quantised:
+        changes["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_quant_storage=torch.bfloat16,  # or FSDP could not shard it
+        )
+    model = kind.from_pretrained(job.base, dtype=torch.bfloat16, attn_implementation=attention(longest, job.packing), **changes)
+    return prepare_model_for_kbit_training(model) if "quantization_config" in changes else model
+
+
+def attention(longest: int, packing: bool) -> str:
+    """The fastest implementation that this machine has. `longest`: tokens of the longest sequence."""
+    if torch.cuda.is_available():
+        return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
+    return "sdpa" if packing or longest > EAGER_LENGTH else "eager"
+
+
+def adapter(job: Job, task: str = TaskType.CAUSAL_LM) -> LoraConfig | None:
+    """The configuration of the job's adapter: over every linear layer but the head."""
+    if job.lora is None:
+        return None
+    return LoraConfig(
+        task_type=task,
+        r=job.lora.rank,
+        lora_alpha=job.lora.alpha,
+        lora_dropout=job.lora.dropout,
+        target_modules="all-linear",
+        exclude_modules=["score"],  # a classifier's head is new, and trained whole
+    )
+
+
+def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The model in Hugging Face layout: bf16 safetensors, config, generation config, tokenizer and chat template.
+
+    An adapter is merged into a base that is loaded anew: not into one that is sharded, or rounded to 4 bits. Every process calls
+    it, the first one writes.
+    """
+    sharded = trainer.accelerator.get_state_dict(trainer.model_wrapped) if job.accelerate else None
+    if not trainer.is_world_process_zero():
+        return
+    output = Path(job.output)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if job.lora is None or not job.lora.merge:
+        model.save_pretrained(output, state_dict=sharded)
+    else:
+        apart = output.with_name("adapter")
+        model.save_pretrained(apart, state_dict=sharded)
+        kind = type(model.get_base_model())
+        config = model.get_base_model().config
+        config.quantization_config = None
+        base = kind.from_pretrained(job.base, dtype=torch.bfloat16, config=config)
+        PeftModel.from_pretrained(base, apart).merge_and_unload().to(torch.bfloat16).save_pretrained(output)
+        shutil.rmtree(apart)
+    tokenizer.save_pretrained(output)
