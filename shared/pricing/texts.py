@@ -107,32 +107,52 @@ def _train_split(texts: Texts, test_share: float) -> Texts:
 
 
 def train(stage: TrainStage, known: Known) -> Work:
-    """One item. Tokens: samples x epochs x their length, at most `max_length` each; of a preference pair both sides."""
+    """One item. Tokens: samples x epochs x their length, at most `max_length` each; of a preference pair both sides.
+
+    Operations a parameter and token: 6 (Kaplan et al., arXiv 2001.08361), 2 fewer where an adapter is trained, as the weights' own
+    gradients fall away, and 2 more where a reference reads along (dpo).
+    """
     data = known.done[stage.data].texts[stage.config]
     samples = data.count.at_most(stage.max_samples) if stage.max_samples else data.count
-    length = (data.prompt + data.completion).at_most(stage.max_length)
-    pairs = _method(stage) == "dpo"
-    trained = samples * stage.epochs * length * (2 if pairs else 1)
-    what, many = "pairs" if pairs else "samples", "" if stage.epochs == 1 else "s"
-    notes = [f"{samples.expected:,.0f} {what} of {length.expected:,.0f} tokens, {stage.epochs:g} epoch{many}"]
-    if pairs:
-        notes.append("each pair is read twice, by the model and by its reference: 8 operations a parameter and token instead of 6")
-    if _method(stage) == "grpo":
-        notes.append("the rollouts of grpo are not priced")
-    # without gradients of the weights themselves, two operations of six fall away
-    base = 4.0 if getattr(stage, "lora", None) else 6.0
+    if stage.method == "grpo":
+        return _grpo(stage, known, samples, data)
+    what, sides = ("pairs", 2) if stage.method == "dpo" else ("samples", 1)
     writes = data.completion.at_most(stage.max_length)
+    length = (data.prompt + data.completion).at_most(stage.max_length)
+    trained = samples * stage.epochs * length * sides
+    many = "" if stage.epochs == 1 else "s"
+    notes = [f"{samples.expected:,.0f} {what} of {length.expected:,.0f} tokens, {stage.epochs:g} epoch{many}"]
+    if stage.tokens_of:
+        trained = known.done[stage.tokens_of].trained
+        notes = [f"as many tokens as {stage.tokens_of}"]
     return Work(
         items=ranged(1),
         trained=trained,
-        operations=base + (2.0 if pairs else 0.0),
-        given=Given(writes=None if pairs else writes),
+        operations=_operations(stage),
+        given=Given(writes=writes if stage.method == "sft" else None, trained=trained),
         notes=tuple(notes),
     )
 
 
-def _method(stage: TrainStage) -> str:
-    return stage.method
+def _grpo(stage: TrainStage, known: Known, samples: Range, data: Texts) -> Work:
+    """Every question's completions are sampled by the model in training, at the speed of an engine, then trained on."""
+    questions = samples * stage.epochs
+    completion = bounded(data.completion * known.assumptions.spread, stage.rollout)
+    completions = questions * stage.generations
+    trained = completions * (data.prompt + completion)
+    return Work(
+        items=ranged(1),
+        asked=(Asked("rollouts", stage.base, questions, questions * data.prompt, completions * completion),),
+        trained=trained,
+        operations=_operations(stage),
+        given=Given(writes=completion, trained=trained),
+        assumed=("spread",),
+        notes=(f"{stage.generations} completions of each of {questions.expected:,.0f} questions",),
+    )
+
+
+def _operations(stage: TrainStage) -> float:
+    return 6.0 - (2.0 if stage.lora else 0.0) + (2.0 if stage.method == "dpo" else 0.0)
 
 
 def evaluate(stage: EvaluateStage, known: Known) -> Work:

@@ -67,6 +67,8 @@ class Given:
     """The problems of its trees, where it gives trees."""
     writes: Range | None = None
     """Tokens of an answer of a checkpoint: the completions that it was trained on."""
+    trained: Range = NOTHING
+    """Tokens that a checkpoint was trained on."""
     drawn: Texts | None = None
     """All responses, wrong ones included, of which pairs are made."""
 

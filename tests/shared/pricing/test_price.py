@@ -81,6 +81,40 @@ def test_what_bounds_a_training(fields: dict[str, Any], tokens: float) -> None:
     assert found["sft"].training_tokens.expected == pytest.approx(tokens)
 
 
+PAIRS = {"kind": "compile", "data": ["thoughts"], "response_pairs": {}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "operations"),
+    [
+        ({"method": "sft", "data": "thoughts"}, 6),
+        ({"method": "sft", "data": "thoughts", "lora": {}}, 4),
+        ({"method": "dpo", "config": "preference"}, 8),
+        ({"method": "dpo", "config": "preference", "lora": {}}, 6),
+    ],
+)
+def test_operations_of_a_training(fields: dict[str, Any], operations: int) -> None:
+    """2 of 4 samples verify, 1,280 in all; 5 pairs of both sides of 40% of 640 problems."""
+    found = priced(thoughts=DISTILL, pairs=PAIRS, tuned={"kind": "train", "base": "base", "data": "pairs", **fields})["tuned"]
+    samples = 1280 if fields["method"] == "sft" else 0.4 * 640 * 5 * 2
+    assert found.training_tokens.expected == pytest.approx(samples * (PROMPT + 250))
+    assert found.device_hours.expected == pytest.approx(found.training_tokens.expected * operations / 6 / 500 / 3600)
+
+
+def test_a_training_of_as_many_tokens() -> None:
+    base = {"kind": "train", "base": "base", "data": "data"}
+    found = priced(data=IMPORT, one={**base, "epochs": 2, "max_samples": 50}, other={**base, "tokens_of": "one"})
+    assert found["other"].training_tokens == found["one"].training_tokens
+    assert found["other"].notes == ("as many tokens as one",)
+
+
+def test_rollouts_of_grpo() -> None:
+    rl = {"kind": "train", "base": "base", "data": "data", "method": "grpo", "generations": 4, "rollout": {"max_tokens": 150}}
+    found = priced(data=IMPORT, rl=rl)["rl"]
+    assert found.output_tokens.expected == 640 * 4 * 150  # 200, but for max_tokens
+    assert found.training_tokens.expected == pytest.approx(640 * 4 * (PROMPT + 150))
+
+
 def test_a_teacher_is_paid_by_the_token() -> None:
     found = priced(thoughts=DISTILL)["thoughts"]
     assert found.calls == ranged(640)  # four samples of a problem are one request
