@@ -128,8 +128,8 @@ def _assumed(name: str, assumptions: Assumptions) -> str:
 def _devices(found: "Quote") -> Iterator[str]:
     speed = found.speed
     yield (
-        f"throughput, {found.device}, a model of {REFERENCE / 1e9:g}b: {speed.engine:,.3g} tokens/s written, "
-        f"{speed.prompt:,.3g} read, {speed.train:,.3g} trained on; of others inversely by size ({speed.source})"
+        f"throughput, {found.device}, a model of {REFERENCE / 1e9:g}b: {short(speed.engine)} tokens/s written, "
+        f"{short(speed.prompt)} read, {short(speed.train)} trained on; of others inversely by size ({speed.source})"
     )
     yield from (f"{name}: {short(size).lower().replace('g', 'b')} parameters, {how}" for name, (size, how) in found.sizes.items())
     yield f"an hour: {dollars(found.hour)} US dollars" if found.hour else "an hour of a device has no price: --gpu-hour DOLLARS"

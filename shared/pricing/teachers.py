@@ -4,7 +4,7 @@ from shared.contracts.stages import AnnotateStage, DistillStage, ReformatStage, 
 from shared.contracts.work import TRANSLATE_RESPONSES
 from shared.pricing.judges import tries
 from shared.pricing.ranges import Range, between, ranged, total
-from shared.pricing.work import Asked, Given, Known, Texts, Work, bounded, frame, mixed, share_of, solve
+from shared.pricing.work import Asked, Given, Known, Texts, Work, bounded, frame, mixed, share_of, solve, writes
 
 
 def reformat(stage: ReformatStage, known: Known) -> Work:
@@ -26,7 +26,9 @@ def distill(stage: DistillStage, known: Known) -> Work:
     """One item a problem. With `accept`, samples are bought round by round until so many verified."""
     problems, say = known.problems(stage.problems), known.assumptions
     bought, rounds = draws(stage.samples, stage.accept, say.verified)
-    each = share_of(stage.sampling.max_tokens, say.answer)
+    trained = stage.teacher in known.recipe.stages
+    learned = bounded(writes(stage.teacher, known, problems), stage.sampling)
+    each = learned if trained else share_of(stage.sampling.max_tokens, say.answer)
     calls, samples = problems.count * rounds, problems.count * bought
     prompt = problems.question + solve()
     wanted = float(stage.accept or stage.samples)
@@ -36,7 +38,8 @@ def distill(stage: DistillStage, known: Known) -> Work:
         items=problems.count,
         asked=(Asked("teacher", stage.teacher, calls, calls * prompt, samples * each),),
         given=Given(texts={"sft": kept}, drawn=Texts(samples, problems.count, prompt, each)),
-        assumed=(*known.assumed_of(stage.problems), "answer", "verified"),
+        assumed=(*known.assumed_of(stage.problems), *(() if trained else ("answer",)), "verified"),
+        notes=("a checkpoint's answer is as long as what it learned",) if trained else (),
     )
 
 

@@ -4,7 +4,7 @@ from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, Im
 from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS
 from shared.pricing.judges import judgement, tries
 from shared.pricing.ranges import Range, between, ranged, total
-from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve
+from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
 
 
 def import_(stage: ImportStage, known: Known) -> Work:
@@ -117,7 +117,7 @@ def train(stage: TrainStage, known: Known) -> Work:
     if stage.method == "grpo":
         return _grpo(stage, known, samples, data)
     what, sides = ("pairs", 2) if stage.method == "dpo" else ("samples", 1)
-    writes = data.completion.at_most(stage.max_length)
+    learned = data.completion.at_most(stage.max_length)
     length = (data.prompt + data.completion).at_most(stage.max_length)
     trained = samples * stage.epochs * length * sides
     many = "" if stage.epochs == 1 else "s"
@@ -129,7 +129,7 @@ def train(stage: TrainStage, known: Known) -> Work:
         items=ranged(1),
         trained=trained,
         operations=_operations(stage),
-        given=Given(writes=writes if stage.method == "sft" else None, trained=trained),
+        given=Given(writes=learned if stage.method == "sft" else None, trained=trained),
         notes=tuple(notes),
     )
 
@@ -162,23 +162,11 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
     read = calls * (problems.question + solve())
     asked = []
     for name in stage.models:
-        output = bounded(_writes(name, known, problems), stage.sampling)
+        output = bounded(writes(name, known, problems), stage.sampling)
         asked.append(Asked("policy", name, calls, read, calls * stage.samples * output))
     return Work(
         items=(problems.count * (1 / EVALUATE_PROBLEMS)).up() * len(stage.models) + 1,
         asked=tuple(asked),
         assumed=(*known.assumed_of(stage.problems), "spread"),
-        notes=("an answer is taken to be as long as what its model was last trained on; of an untrained model, as a solution",),
+        notes=("an answer is as long as what its model learned last; an untrained model's, as a solution",),
     )
-
-
-def _writes(name: str, known: Known, problems: Problems) -> Range:
-    """Tokens of a model's answer: a checkpoint's are like the completions that it learned."""
-    while name in known.done:
-        writes = known.done[name].writes
-        if writes is not None:
-            return writes
-        stage = known.recipe.stages[name]
-        assert isinstance(stage, TrainStage)
-        name = stage.base  # preferences do not say how long an answer is: its base's does
-    return problems.solution * known.assumptions.spread

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from shared import prompts
 from shared.contracts.models import Sampling
 from shared.contracts.recipe import Recipe
+from shared.contracts.stages import TrainStage
 from shared.pricing.assumptions import Assumptions
 from shared.pricing.lengths import Measured, tokens
 from shared.pricing.ranges import NOTHING, Range, between, ranged, total
@@ -166,3 +167,15 @@ def mixed(parts: list[Texts]) -> Texts:
         mean([part.prompt for part in parts]),
         mean([part.completion for part in parts]),
     )
+
+
+def writes(name: str, known: Known, problems: Problems) -> Range:
+    """Tokens of a model's answer: a checkpoint's are like the completions that it learned, others' like solutions."""
+    while name in known.done:
+        learned = known.done[name].writes
+        if learned is not None:
+            return learned
+        stage = known.recipe.stages[name]
+        assert isinstance(stage, TrainStage)
+        name = stage.base  # preferences do not say how long an answer is: its base's does
+    return problems.solution * known.assumptions.spread

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -201,3 +202,42 @@ def test_short_numbers(value: float, text: str) -> None:
 
 def test_dollars() -> None:
     assert [dollars(value) for value in (0, 0.0001, 0.5, 12.345, 1234.5)] == ["0", "<0.001", "0.500", "12.35", "1,234.50"]
+
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+REPORTS = {
+    "part1": ("--parameters", "base=7b"),
+    "part2": ("--parameters", "base=7b"),
+    "part2 at the report's size": ("--parameters", "base=72b,instruct=72b"),
+}
+
+
+@pytest.mark.parametrize("case", REPORTS)
+def test_the_recipes_of_the_reports_say_what_the_command_prints(case: str) -> None:
+    path = RECIPES / f"{case.partition(' ')[0]}.yaml"
+    shown = dry_run(AWAY, path, "--gpu-hour", "2.50", *REPORTS[case])
+    lines = shown.stdout.splitlines()
+    place = next(place for place, line in enumerate(lines) if line.split()[:1] == ["total"])
+    calls, prompt, output, trained, hours, money = lines[place].split()[1:]
+    head = path.read_text().partition("\nname:")[0]
+    if case.endswith("size"):
+        assert f"{hours} GPU hours and {money} US dollars in all" in head
+        return
+    about = f"{calls} model calls, {prompt} prompt tokens, {output} output tokens, {trained} trained tokens, {hours} GPU hours"
+    assert f"{about}, {money} US dollars" in head
+    *_, hours, money = lines[place + 1].split()
+    assert f"from low to high: {hours} GPU hours, {money} US dollars" in head
+
+
+def test_part1_with_a_critic_for_a_judge() -> None:
+    path = RECIPES / "part1.yaml"
+    file = RecipeFile(path)
+    reward = next(line for line in path.read_text().splitlines() if line.strip().startswith("# reward: {kind: critic"))
+    file.body["stages"]["trees"]["reward"] = yaml.safe_load(reward.strip().removeprefix("# "))["reward"]
+    file.body["models"]["critic"] = {"model": "o1-mini", "url": "https://critic.example/v1", "price_per_million": [3, 12]}
+    checked, measured, note = locally(file, str, "here")
+    found = quote(checked, measured, note, Wishes()).price
+    [critic] = next(one for one in found.stages if one.name == "trees").asked[1:]
+    # w (1 + K (R - 1)) = 3 (1 + 3 x 8) steps a tree, 1,000 trees, and what is asked again: 0.2 of 2 retries
+    assert critic.calls.expected == pytest.approx(1000 * 75 * 1.4)
+    assert critic.dollars.expected > 0

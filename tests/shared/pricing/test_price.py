@@ -258,6 +258,21 @@ def test_the_recipes_that_come_along_have_a_price(path: Path) -> None:
     assert RecipePrice.model_validate_json(found.model_dump_json()) == found
 
 
+def test_part1_by_hand() -> None:
+    body = Recipe.model_validate(yaml.safe_load((RECIPES[0].parent / "part1.yaml").read_text()))
+    found = {one.name: one for one in price(body, SPEED, dict.fromkeys(body.models, 7e9), 0.0, FLAT, {}).stages}
+    assert found["abel-solutions"].items == ranged(600)
+    assert found["trees"].asked[0].output_tokens.high == 1000 * 3 * 3 * 10 * 256
+    # 327 samples, 3 epochs, of a question of 80 tokens, the words around it and a solution of 250; a long thought has twice as many
+    around = 80 + solve()
+    assert found["abel-shortcut"].training_tokens.expected == pytest.approx(327 * 3 * (around + 250))
+    assert found["prm800k-journey"].training_tokens.expected == pytest.approx(327 * 3 * (around + 500))
+    # 20 responses, each as long as a long thought, to every question; 5 pairs of 40% of the questions
+    assert found["abel-responses"].output_tokens.expected == 12_000 * 20 * 500
+    assert found["abel-dpo"].training_tokens.expected == pytest.approx(0.4 * 12_000 * 5 * 2 * (around + 500))
+    assert found["from-abel"].items == ranged(4 * 16 + 1)
+
+
 FIGURES = ("calls", "prompt_tokens", "output_tokens", "training_tokens", "device_hours", "endpoint_dollars", "dollars")
 
 
