@@ -126,6 +126,13 @@ class Client:
         }
         return str(self._json("POST", "/v1/runs", content=lambda: body.encode(), headers=headers)["id"])
 
+    def check_recipe(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Checks a recipe as posting would; nothing is stored. Returns it as it is understood (`recipe`), and number and mean
+        lengths of its `problems`, by source. Raises ApiError; its `errors` name the places.
+        """
+        headers = {"Content-Type": "application/json"}
+        return self._json("POST", "/v1/runs/check", content=lambda: json.dumps(recipe).encode(), headers=headers)
+
     def runs(self) -> Iterator[dict[str, Any]]:
         """All runs, newest first."""
         yield from self._pages("/v1/runs", "runs", {})

@@ -15,10 +15,13 @@ PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
-def gateway() -> Iterator[Client]:
-    """A client of the gateway that the environment names. Its errors end the command: 2 for what was refused, 1 for what failed."""
+def gateway(patience: float | None = None) -> Iterator[Client]:
+    """A client of the gateway that the environment names. Its errors end the command: 2 for what was refused, 1 for what failed.
+
+    `patience`: seconds to wait for a gateway that does not answer; None: `PATIENCE_SECONDS`.
+    """
     try:
-        with Client(patience=PATIENCE_SECONDS) as client:
+        with Client(patience=PATIENCE_SECONDS if patience is None else patience) as client:
             yield client
     except httpx.InvalidURL as error:
         stop(f"LONGTHOUGHT_URL is no URL: {error}", REFUSED)

@@ -4,6 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from services.cli.board import Board, clock, state_text
 from services.cli.connect import gateway, stop
+from services.cli.dry_run import Wishes, show_price
 from services.cli.recipe_file import BadRecipe, RecipeFile
 from services.cli.terminal import DONE, FAILED, INTERRUPTED, REFUSED, out, say
 from services.cli.watch import Status, wait_for_preflight, watch
@@ -26,6 +28,7 @@ STAGE = ("state", "total", "done", "dead", "running", "queued")
 """What `status --json` tells of a stage: scripts rely on it."""
 EXIT = {"done": DONE, "failed": FAILED, "cancelled": FAILED, "rejected": REFUSED}
 SHOWN_ERRORS = 5
+PRICES = "Prices (with --dry-run)"
 
 
 def run(
@@ -35,14 +38,55 @@ def run(
         typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe, as stages.search.width=3. Repeatable."),
     ] = None,
     watch_it: WatchOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the recipe and say what it will cost. Nothing is stored or started.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --dry-run: JSON on stdout, for scripts.", rich_help_panel=PRICES)
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Speed of a device of this kind: cpu, a100 or h100.", rich_help_panel=PRICES)
+    ] = None,
+    throughput: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND=N[@SIZE],...",
+            help="Tokens a second: engine (written), prompt (read), train; of a model of 7b, unless @135m, say, follows.",
+            rich_help_panel=PRICES,
+        ),
+    ] = "",
+    parameters: Annotated[
+        str, typer.Option(metavar="MODEL=SIZE,...", help="Sizes of models whose names do not tell.", rich_help_panel=PRICES)
+    ] = "",
+    gpu_hour: Annotated[
+        float, typer.Option(metavar="DOLLARS", min=0, help="Price of a device's hour.", rich_help_panel=PRICES)
+    ] = 0.0,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Set an assumption, as verified=0.3 or verified=0.1:0.3:0.9 (low, expected, high). Repeatable.",
+            rich_help_panel=PRICES,
+        ),
+    ] = None,
 ) -> None:
-    """Start a run. Prints its id, and waits until its models proved to be there."""
+    """Start a run. Prints its id, and waits until its models proved to be there. With --dry-run: what it will cost."""
     try:
         file = RecipeFile(recipe, changes or [])
     except BadRecipe as error:
         stop(str(error), REFUSED)
+    named = partial(named_in, file)
+    asked: dict[str, object] = {"--json": as_json, "--device": device, "--throughput": throughput, "--parameters": parameters}
+    asked |= {"--gpu-hour": gpu_hour, "--assume": assume}
+    if dry_run:
+        if watch_it:
+            stop("--watch: a dry run starts nothing that could be watched", REFUSED)
+        show_price(file, named, Wishes(device, throughput, parameters, gpu_hour, assume or []), as_json)
+        return
+    if idle := [option for option, value in asked.items() if value]:
+        stop(f"{idle[0]}: goes with --dry-run", REFUSED)
     with gateway() as client:
-        run_id = post(client, file.body, lambda fault: f"{file.source(fault.get('place', ''))}: {place_and_message(fault)}")
+        run_id = post(client, file.body, named)
         print(run_id, flush=True)
         status = begun(client, run_id)
         if status["state"] == "rejected":
@@ -62,6 +106,11 @@ def leave(run_id: str) -> NoReturn:
     """Ends the command, but not the run."""
     say(f"\nThe run goes on. Watch it with `longthought status {run_id} --watch`, end it with `longthought cancel {run_id}`.")
     raise typer.Exit(INTERRUPTED)
+
+
+def named_in(file: RecipeFile, fault: dict[str, Any]) -> str:
+    """A fault with its file and line, or the `--set` that made it."""
+    return f"{file.source(fault.get('place', ''))}: {place_and_message(fault)}"
 
 
 def place_and_message(fault: dict[str, Any]) -> str:

@@ -19,20 +19,25 @@ from shared.contracts.stages import (
     TrainStage,
     TranslateStage,
 )
-from shared.contracts.work import TRAINING, ModelRef, Payload, Slice, engine_set
+from shared.contracts.work import (
+    COMPILE_TREES,
+    EVAL_REWARD_PROBLEMS,
+    EVALUATE_PROBLEMS,
+    IMPORT_PROBLEMS,
+    PAIR_PROBLEMS,
+    TRAINING,
+    TRANSLATE_RESPONSES,
+    ModelRef,
+    Payload,
+    Slice,
+    engine_set,
+)
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem
 from shared.ledger.records import record_keys
 from shared.ledger.runs import model_uri
 from shared.ledger.tables import problem_sets
 
-IMPORT_PROBLEMS = 200
-COMPILE_TREES = 200
-PAIR_PROBLEMS = 50
-EVALUATE_PROBLEMS = 32
-EVAL_REWARD_PROBLEMS = 32
-TRANSLATE_RESPONSES = 16
-"""Most problems, trees or responses of one item: its result stays a small transaction, and a killed worker loses little."""
 PREFLIGHT_SECONDS = 900.0
 
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from services.gateway.dependencies import Caller, Cursor, LedgerOf, Limit, RunOf, make_cursor, read_cursor
 from services.gateway.errors import Conflict, InFlight, NotFound, TooLarge
 from services.gateway.recipes import parse_recipe
-from services.gateway.sources import prepare_sources
+from services.gateway.sources import measure_sources, prepare_sources
 from services.gateway.status import status, summary
 from shared.artifacts import delete_folder, run_folder
 from shared.ledger.database import Ledger
@@ -38,16 +38,38 @@ async def post_run(
     With an `Idempotency-Key`, the same request sent again returns the same run; another request with that key is refused (422), and
     one that comes while the first is being answered, too (409).
     """
+    body, content_type = await _read(request)
+    key = f"{caller}:{idempotency_key}" if idempotency_key else None
+    run_id = await run_in_threadpool(_post, ledger, body, content_type, key)
+    response.headers["Location"] = f"/v1/runs/{run_id}"
+    return await run_in_threadpool(_status, ledger, run_id)
+
+
+@router.post("/check")
+async def check_recipe(request: Request, ledger: LedgerOf) -> dict[str, Any]:
+    """Checks a recipe as posting it would, and makes no run of it: nothing is stored.
+
+    Answers with the recipe as it is understood, and with what is known of its problem sources: number, mean lengths in tokens (an
+    estimate without a tokenizer), of the first 200 problems. 422 with the places of all that is wrong.
+    """
+    body, content_type = await _read(request)
+    return await run_in_threadpool(_check, ledger, body, content_type)
+
+
+def _check(ledger: Ledger, body: bytes, content_type: str) -> dict[str, Any]:
+    recipe = parse_recipe(body, content_type)
+    measured = {name: one.model_dump(mode="json") for name, one in measure_sources(ledger, recipe).items()}
+    return {"recipe": recipe.model_dump(mode="json"), "problems": measured}
+
+
+async def _read(request: Request) -> tuple[bytes, str]:
+    """A recipe's bytes and their content type. Raises TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > LONGEST_RECIPE:
             raise TooLarge(f"a recipe has at most {LONGEST_RECIPE} bytes")
-    content_type = request.headers.get("content-type", "")
-    key = f"{caller}:{idempotency_key}" if idempotency_key else None
-    run_id = await run_in_threadpool(_post, ledger, bytes(body), content_type, key)
-    response.headers["Location"] = f"/v1/runs/{run_id}"
-    return await run_in_threadpool(_status, ledger, run_id)
+    return bytes(body), request.headers.get("content-type", "")
 
 
 def _post(ledger: Ledger, body: bytes, content_type: str, key: str | None) -> str:

@@ -6,13 +6,12 @@ from typing import Any
 
 from services.gateway.recipes import refusal
 from shared.contracts.models import ProblemSource
+from shared.contracts.problem import Problem
 from shared.contracts.recipe import Recipe
 from shared.ledger.database import Ledger
-from shared.ledger.problems import SetExists, SetLost, get_set, list_sets, store_set
-from shared.problems.generate import generate
-
-MOST_GENERATED = 1_000_000
-"""Problems of a generator's sequence that may be passed over and taken: the sequence is walked from its start."""
+from shared.ledger.problems import SetExists, SetLost, get_set, iterate_problems, list_sets, store_set
+from shared.pricing.lengths import SAMPLE, Measured, measure
+from shared.problems.generate import MOST_GENERATED, generate
 
 
 def prepare_sources(ledger: Ledger, recipe: Recipe) -> set[str]:
@@ -20,15 +19,38 @@ def prepare_sources(ledger: Ledger, recipe: Recipe) -> set[str]:
 
     Raises InvalidRecipe before it stores anything.
     """
+    sources = _checked(ledger, recipe)
+    for source in sources.values():
+        if source.generator:
+            _materialise(ledger, source)
+    return {source.stored_as for source in sources.values()}
+
+
+def measure_sources(ledger: Ledger, recipe: Recipe) -> dict[str, Measured]:
+    """Number and mean lengths of the problems that each of the recipe's sources means. Stores nothing. Raises InvalidRecipe."""
+    found = {}
+    for name, source in _checked(ledger, recipe).items():
+        if source.set:
+            row = get_set(ledger, source.set)
+            count = source.asked(row.size if row else None) or 0
+            stored = iterate_problems(ledger, source.set, source.first, min(count, SAMPLE))
+            problems = [Problem.model_validate(body) for body in stored]
+        else:
+            assert source.generator and source.count
+            count = source.count
+            problems = list(generate(source.generator, source.seed, source.skip, min(count, SAMPLE)))
+        found[name] = measure(problems, count)
+    return found
+
+
+def _checked(ledger: Ledger, recipe: Recipe) -> dict[str, ProblemSource]:
+    """The sources that the stages use. Raises InvalidRecipe if one of them is not there."""
     used = {stage.problems for stage in recipe.stages.values() if hasattr(stage, "problems")}
     sources = {name: source for name, source in recipe.problems.items() if name in used}
     mistakes = [mistake for name, source in sources.items() for mistake in _mistakes(ledger, name, source)]
     if mistakes:
         raise refusal(*mistakes)
-    for source in sources.values():
-        if source.generator:
-            _materialise(ledger, source)
-    return {source.stored_as for source in sources.values()}
+    return sources
 
 
 def _mistakes(ledger: Ledger, name: str, source: ProblemSource) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,13 @@ class Payload(Record):
     check: Literal["answers", "trainable"] | None = None
 
 
+IMPORT_PROBLEMS = 200
+COMPILE_TREES = 200
+PAIR_PROBLEMS = 50
+EVALUATE_PROBLEMS = 32
+EVAL_REWARD_PROBLEMS = 32
+TRANSLATE_RESPONSES = 16
+"""Most problems, trees or responses of one item: its result stays a small transaction, and a killed worker loses little."""
 TRAINING = "training"
 """The engine set of trainings: they take a device for themselves, so a pool serves either an engine set or trainings."""
 

@@ -10,6 +10,8 @@ GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {
     "arithmetic": arithmetic.sequence,
     "arithmetic-labelled": mistakes.sequence,
 }
+MOST_GENERATED = 1_000_000
+"""Problems of a sequence that a recipe may pass over and take: it is walked from its start."""
 
 
 def generate(generator: str, seed: int, skip: int = 0, count: int | None = None) -> Iterator[Problem]:

@@ -35,6 +35,9 @@ def test_a_whole_course(client: Client, tmp_path: Path, work: Callable[..., None
     assert [row["name"] for row in client.problem_sets()] == ["sums"]
     assert len({problem["id"] for problem in client.problems("sums")}) == 120
 
+    checked = client.check_recipe(RECIPE)
+    assert (checked["problems"]["train"]["count"], list(client.runs())) == (120, [])
+
     run = client.post_run(yaml.safe_dump(RECIPE))
     assert client.pause(run)["state"] == "paused"
     assert client.resume(run)["state"] == "checking"

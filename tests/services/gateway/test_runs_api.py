@@ -196,3 +196,40 @@ def test_a_spend_cap_is_shown_raised_and_refused_where_it_leaves_no_room(http: T
     resumed = http.post(f"{path}/resume", params={"spend_cap": 4}).json()
     assert (resumed["state"], resumed["reason"], resumed["spending"]["cap"]) == ("checking", None, 4.0)
     assert http.post(f"{path}/resume", params={"spend_cap": 0}).status_code == 422
+
+
+def test_checking_a_recipe_stores_nothing(http: TestClient, sums: str, ledger: Ledger) -> None:
+    sources = {
+        **RECIPE["problems"],
+        "made": {"generator": "arithmetic", "seed": 3, "count": 300},
+        "part": {"set": "sums", "skip": 3},
+    }
+    stages = {**RECIPE["stages"], "data": {"kind": "import", "problems": "made"}, "few": {"kind": "import", "problems": "part"}}
+    recipe = {**RECIPE, "problems": sources, "stages": stages}
+    before = [row.name for row in list_sets(ledger)]
+    answer = http.post("/v1/runs/check", json=recipe)
+    assert answer.status_code == 200
+    assert answer.json()["recipe"] == Recipe.model_validate(recipe).model_dump(mode="json")
+    found = answer.json()["problems"]
+    assert found["train"] == {"count": 5, "read": 5, "question": 5.0, "solution": None, "steps": None, "labelled": None}
+    assert (found["part"]["count"], found["made"]["count"], found["made"]["read"]) == (2, 300, 200)
+    assert found["made"]["steps"] > 2
+    assert [row.name for row in list_sets(ledger)] == before
+    assert list_runs(ledger, None, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"problems": {"train": {"set": "none"}}}, "problems.train.set"),
+        ({"problems": {"train": {"set": "sums", "skip": 5}}}, "problems.train.skip"),
+        ({"problems": {"train": {"generator": "arithmetic", "count": 1_000_001}}}, "problems.train"),
+        ({"stages": {}}, "stages"),
+        ({"name": "Ä"}, "name"),
+    ],
+)
+def test_checking_refuses_what_posting_refuses(http: TestClient, sums: str, change: dict[str, Any], place: str) -> None:
+    checked, posted = http.post("/v1/runs/check", json={**RECIPE, **change}), http.post("/v1/runs", json={**RECIPE, **change})
+    assert checked.status_code == posted.status_code == 422
+    assert checked.json()["errors"] == posted.json()["errors"]
+    assert checked.json()["errors"][0]["place"] == place
