@@ -60,7 +60,8 @@ def _compile_tree(tree: ReasoningTree, stage: CompileStage, seed: int, origin: O
     if stage.step_labels != "none":
         into.labels.extend(step_labels(tree, stage.step_labels, split_of(tree.problem.question, stage.test_share), origin))
     leaves = correct_leaves(tree)
-    winding = Manner(stage.wrong_trials, stage.trial_share, stage.stop_at_wrong, stage.wrong_depth)
+    worked = stage.checks == "worked"
+    winding = Manner(stage.wrong_trials, stage.trial_share, stage.stop_at_wrong, stage.wrong_depth, worked=worked)
     if stage.without_wrong_branch == "pass_over" and not any(could_go_wrong(tree, leaf, winding) for leaf in leaves):
         raise PassedOver(NO_WRONG_BRANCH)
     split = split_of(tree.problem.question, stage.test_share)
@@ -71,14 +72,16 @@ def _compile_tree(tree: ReasoningTree, stage: CompileStage, seed: int, origin: O
     for draw in range(stage.thoughts_per_tree):
         rng = Random(f"{seed}/{tree.problem.id}/{draw}")
         clean, verify = rng.random() < stage.clean_share, rng.random() < stage.verify_share
-        manner = replace(winding, verify=verify, wrong_trials=0 if clean else stage.wrong_trials)
+        checks = stage.verify_steps if verify else "none"
+        manner = replace(winding, verify=checks, wrong_trials=0 if clean else stage.wrong_trials)
         pieces = tuple(walk(tree, leaves[draw % len(leaves)], manner, rng))
         if pieces in walked:
             into.skipped["the same walk as another thought of its tree"] += 1
             continue
         walked.add(pieces)
         if manner.wrong_trials and not any(piece.role is Role.WRONG_STEP for piece in pieces):
-            into.notes[NO_WRONG_BRANCH] += 1
+            natural = stage.trial_share == "natural" and could_go_wrong(tree, leaves[draw % len(leaves)], winding)
+            into.notes["no wrong turn, by the policy's own odds" if natural else NO_WRONG_BRANCH] += 1
         into.drafts.append(Draft(tree, draw, pieces, rng))
 
 

@@ -51,11 +51,11 @@ async def refine(problem: Problem, pieces: Sequence[Piece], how: Refiner, endpoi
     it, as `template-fallback`. Raises EngineError if the model cannot be reached, GradingError.
     """
     if endpoint is None:
-        return await _by_template(problem, tuple(pieces), rng)
+        return await _by_template(problem, tuple(pieces), how, rng)
     given = 0
     if how.reflect:
         pieces, given = await reflected(problem, pieces, how, endpoint)
-    words = await _by_template(problem, tuple(pieces), rng)
+    words = await _by_template(problem, tuple(pieces), how, rng)
     if given:
         words = replace(words, prompt=version(REFLECT), model=endpoint.uri, reflections=given)
     findings: tuple[str, ...] = ()
@@ -81,9 +81,9 @@ async def refine(problem: Problem, pieces: Sequence[Piece], how: Refiner, endpoi
     return replace(words, refiner="template-fallback", retries=how.retries, findings=rejected)
 
 
-async def _by_template(problem: Problem, pieces: tuple[Piece, ...], rng: Random) -> Refined:
+async def _by_template(problem: Problem, pieces: tuple[Piece, ...], how: Refiner, rng: Random) -> Refined:
     """The template's words, which are checked as any others are; whose they are needs no alignment."""
-    spans = template(pieces, rng)
+    spans = template(pieces, rng, plain=how.wording == "plain")
     found = await lost_or_added(problem, pieces, [span.text for span in spans])
     findings = Counter(f"template: {finding.partition(':')[0]}" for finding in found)
     return Refined(spans, "template", pieces, findings=findings)

@@ -20,12 +20,12 @@ def tells_of_search(reason: str) -> bool:
     return _MACHINE.search(reason) is not None
 
 
-def template(pieces: Sequence[Piece], rng: Random) -> tuple[Span, ...]:
-    """The thought's spans; the steps' lines stand in them word for word, the rest is chosen by `rng`.
+def template(pieces: Sequence[Piece], rng: Random, plain: bool = False) -> tuple[Span, ...]:
+    """The thought's spans. Steps' lines stand in them word for word, the rest is chosen by `rng` or, if `plain`, always the same.
 
     One step a line; a reflection and its backtrack share a line, a verification has its own. The conclusion is the last line.
     """
-    words = _Words(rng)
+    words = _PlainWords() if plain else _Words(rng)
     spans = []
     trial: list[Piece] = []
     for piece in pieces:
@@ -42,6 +42,27 @@ def template(pieces: Sequence[Piece], rng: Random) -> tuple[Span, ...]:
             text = piece.text + ("" if piece.role is Role.CONCLUSION else "\n")
         spans.append(Span(text=text, role=piece.role, node_id=piece.node_id))
     return tuple(spans)
+
+
+class _PlainWords:
+    """One way to say each thing."""
+
+    def reflection(self, piece: Piece, trial: Sequence[Piece]) -> str:
+        """Why the trial failed."""
+        if tells_of_search(piece.text) or piece.text in UNEXPLAINED:
+            return "Check: no, this does not lead to the answer."
+        return f"Check: {piece.text.rstrip('.')}{'' if ' not ' in piece.text else ': no'}."
+
+    def backtrack(self, piece: Piece, trial: Sequence[Piece]) -> str:
+        """Where the walk goes on."""
+        redone = number_of(trial[0].text) if len(trial) == 1 else None
+        if redone is not None:
+            return f"Redo step {redone}."
+        return f"{piece.text[:1].upper()}{piece.text[1:]}."
+
+    def check(self, piece: Piece) -> str:
+        """A re-check of a right step."""
+        return f"Check: {piece.text}. Yes."
 
 
 class _Words:

@@ -7,8 +7,10 @@ Step numbers stay as the policy wrote them: a wrong trial and its correction sha
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from services.compiler.steps import equalities, number_of, sameness
+from services.compiler.worked import check, refutation
 from shared.contracts.thought import Role
 from shared.contracts.tree import Node, ReasoningTree, Verdict
 
@@ -41,13 +43,16 @@ class Manner:
 
     wrong_trials: int = 1
     """Most wrong turns at one on-path node; 0: none at all."""
-    trial_share: float = 1.0
-    """Chance that a node tries the wrong turns it has. With `wrong_trials`, a walk takes at least one turn if the tree has any."""
+    trial_share: float | Literal["natural"] = 1.0
+    """Chance that a node tries the wrong turns it has; with `wrong_trials`, a walk takes at least one turn if the tree has any.
+    `natural`: the share of the policy's samples at that node which can go wrong, and a walk may take none."""
     stop_at_wrong: bool = True
     wrong_depth: int | None = None
     """Most steps of a wrong turn; one that goes wrong only later is not taken, and one that wandered on is cut there."""
-    verify: bool = False
-    """Whether right steps are re-checked."""
+    verify: Literal["none", "some", "all"] = "none"
+    """Which right steps are re-checked: one or two, or every one that states an equality."""
+    worked: bool = False
+    """Whether checks are worked out in parts, and wrong equalities refuted in parts (`worked.py`)."""
 
 
 def correct_leaves(tree: ReasoningTree) -> list[Node]:
@@ -82,13 +87,13 @@ def walk(tree: ReasoningTree, leaf: Node, manner: Manner, rng: Random) -> list[P
     """
     trials = _plan_trials(tree, leaf, manner, rng)
     path = shortcut(tree, leaf)
-    checked = _choose_checks(path, rng) if manner.verify else {}
-    pieces = list(_pieces_of_trials(tree, 0, trials.get(0, [])))
+    checked = _choose_checks(path, manner, rng) if manner.verify != "none" else {}
+    pieces = list(_pieces_of_trials(tree, 0, trials.get(0, []), manner))
     for piece in path:
         pieces.append(piece)
         if piece.node_id in checked:
             pieces.append(Piece(Role.VERIFICATION, piece.node_id, checked[piece.node_id]))
-        pieces.extend(_pieces_of_trials(tree, piece.node_id, trials.get(piece.node_id, [])))
+        pieces.extend(_pieces_of_trials(tree, piece.node_id, trials.get(piece.node_id, []), manner))
     return pieces
 
 
@@ -142,9 +147,12 @@ def _plan_trials(tree: ReasoningTree, leaf: Node, manner: Manner, rng: Random) -
     rng.shuffle(sites)
     planned: dict[int, list[list[Node]]] = {}
     for site in sites:
-        if planned and rng.random() >= manner.trial_share:
-            continue
         first = turns.trials(site)
+        if manner.trial_share == "natural":
+            if rng.random() >= _share(tree, site, first):
+                continue
+        elif planned and rng.random() >= manner.trial_share:
+            continue
         rng.shuffle(first)
         taken: list[list[Node]] = []
         for child in first:
@@ -157,6 +165,12 @@ def _plan_trials(tree: ReasoningTree, leaf: Node, manner: Manner, rng: Random) -
         if taken:
             planned[site] = taken
     return planned
+
+
+def _share(tree: ReasoningTree, site: int, some: Sequence[Node]) -> float:
+    """The share of the policy's samples at a node that `some` of its children stand for."""
+    children = tree.children[site]
+    return sum(node.multiplicity for node in some) / sum(node.multiplicity for node in children) if children else 0.0
 
 
 class _Turns:
@@ -210,13 +224,13 @@ class _Turns:
         return self._known[key]
 
 
-def _pieces_of_trials(tree: ReasoningTree, site: int, trials: Sequence[Sequence[Node]]) -> Iterator[Piece]:
+def _pieces_of_trials(tree: ReasoningTree, site: int, trials: Sequence[Sequence[Node]], manner: Manner) -> Iterator[Piece]:
     """The trials at an on-path node: their steps, why each failed, and the way back."""
     right = right_nodes(tree) if trials else set()
     for trial in trials:
         yield from (Piece(Role.WRONG_STEP, node.id, node.text.strip()) for node in trial)
         cause = next((node for node in trial if is_wrong(node, right)), trial[-1])
-        yield Piece(Role.REFLECTION, cause.id, _why(cause))
+        yield Piece(Role.REFLECTION, cause.id, (refutation(cause.text) if manner.worked else None) or _why(cause))
         yield Piece(Role.BACKTRACK, site, _way_back(tree.nodes[site]))
 
 
@@ -234,12 +248,14 @@ def _way_back(node: Node) -> str:
     return "back to the last right step" if number is None else f"back to step {number}"
 
 
-def _choose_checks(path: Sequence[Piece], rng: Random) -> dict[int, str]:
-    """Node id -> an equality of that step which holds exactly, for one or two steps of the path; empty if no step states one."""
+def _choose_checks(path: Sequence[Piece], manner: Manner, rng: Random) -> dict[int, str]:
+    """Node id -> the check of an equality of that step which holds exactly, for one or two steps of the path or for all."""
     candidates = {}
     for piece in path:
         exact = [equality for equality in equalities(piece.text) if equality.holds]
         if piece.role is Role.STEP and exact:
-            candidates[piece.node_id] = exact[-1].text
+            candidates[piece.node_id] = (check(exact[-1]) if manner.worked else None) or exact[-1].text
+    if manner.verify == "all":
+        return candidates
     count = min(len(candidates), 2 if rng.random() < SECOND_CHECK else 1)
     return {node_id: candidates[node_id] for node_id in rng.sample(sorted(candidates), count)}

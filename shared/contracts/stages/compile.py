@@ -16,6 +16,8 @@ class Refiner(Frozen):
     kind: Literal["template", "llm"] = "template"
     model: str | None = None
     """For `llm`: the model that rewrites."""
+    wording: Literal["varied", "plain"] = "varied"
+    """The template's words: many ways to say each thing, or one."""
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     """How often a rewrite that fails its checks is asked for again, told why; then the template does it."""
     min_length: Annotated[float, Field(gt=0)] = 0.6
@@ -68,8 +70,9 @@ class CompileStage(StageBase):
     a verified leaf was ever reached)."""
     wrong_trials: Annotated[int, Field(ge=0, le=8)] = 1
     """Most wrong turns at one node of the correct path."""
-    trial_share: Fraction = 0.3
-    """Chance that such a node tries its wrong turns, the one apart that every thought takes which is not clean; 1: all try."""
+    trial_share: Fraction | Literal["natural"] = 0.3
+    """Chance that such a node tries its wrong turns, the one apart that every thought takes which is not clean; 1: all try.
+    `natural`: the share of the policy's own samples at that node which can go wrong, and a thought may take none."""
     stop_at_wrong: bool = True
     """A wrong turn ends at the first step judged wrong, not only at a leaf."""
     wrong_depth: Count | None = None
@@ -82,7 +85,12 @@ class CompileStage(StageBase):
     slips).
     """
     verify_share: Fraction = 0.5
-    """Share of thoughts that re-check right steps or the answer."""
+    """Share of thoughts that re-check right steps."""
+    verify_steps: Literal["some", "all"] = "some"
+    """Which of its right steps such a thought re-checks: one or two, or every one that states an equality."""
+    checks: Literal["stated", "worked"] = "stated"
+    """What a check says, of right steps and of wrong ones: the equality, or the way to it in parts (differences and quotients by
+    the inverse operation): `21 + 20 = 41, 41 + 7 = 48`."""
     test_share: Fraction = 0.0
     """Share of *problems* whose records go to the test split."""
     refiner: Refiner = Refiner()

@@ -64,12 +64,15 @@ async def test_out_of_order_is_found():
     assert checked.findings
 
 
-@pytest.mark.parametrize("seed", range(40))
-async def test_every_template_passes_its_own_check(seed):
+@pytest.mark.parametrize("manner", [{}, {"verify": "all"}, {"verify": "all", "worked": True}])
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+async def test_every_template_passes_its_own_check(seed, plain, manner):
     """The words of the template and those that the check looks for belong together."""
     rng = Random(seed)
-    draft = walk(TREE, LEAF, Manner(wrong_trials=2, trial_share=0.6, stop_at_wrong=seed % 2 == 0, verify=True), rng)
-    spans = template(draft, rng)
+    how = {"wrong_trials": 2, "trial_share": 0.6, "stop_at_wrong": seed % 2 == 0, "verify": "some", **manner}
+    draft = walk(TREE, LEAF, Manner(**how), rng)
+    spans = template(draft, rng, plain)
     text = "".join(span.text for span in spans)
     checked = await check(TREE.problem, draft, text)
     assert checked.findings == (), text

@@ -65,7 +65,7 @@ def test_what_is_new_is_found(piece: Piece, words: str, finding: str) -> None:
 async def test_any_piece_that_is_dropped_is_missed(seed, stop, data):
     """Template thoughts are faithful rewrites; without the words of a step, reflection or backtrack they are not."""
     rng = Random(seed)
-    draft = walk(TREE, LEAF, Manner(wrong_trials=2, trial_share=0.6, stop_at_wrong=stop, verify=True), rng)
+    draft = walk(TREE, LEAF, Manner(wrong_trials=2, trial_share=0.6, stop_at_wrong=stop, verify="some"), rng)
     spans = template(draft, rng)
     assert (await check(TREE.problem, draft, "".join(span.text for span in spans))).findings == ()
     said_again = {span.node_id for span in spans if span.role is Role.VERIFICATION}  # a re-check says what its step says

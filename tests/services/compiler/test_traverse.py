@@ -45,10 +45,11 @@ def trees(draw):
 manners = st.builds(
     Manner,
     wrong_trials=st.integers(0, 3),
-    trial_share=st.sampled_from([0.0, 0.5, 1.0]),
+    trial_share=st.sampled_from([0.0, 0.5, 1.0, "natural"]),
     stop_at_wrong=st.booleans(),
     wrong_depth=st.sampled_from([None, 1, 2, 3]),
-    verify=st.booleans(),
+    verify=st.sampled_from(["none", "some", "all"]),
+    worked=st.booleans(),
 )
 
 
@@ -165,6 +166,37 @@ def test_the_share_of_nodes_that_try(pens, share, turns):
         pieces = walk(pens, leaf, Manner(trial_share=share), Random(seed))
         found.add(sum(piece.role is Role.BACKTRACK for piece in pieces))
     assert found == turns
+
+
+def test_wrong_turns_come_as_often_as_the_policy_took_them():
+    """At the root it went wrong in 3 samples of 4; after step 1 in none."""
+    rows = [
+        (None, "", {}),
+        (0, "Step 1: 5 * 6 = 30 pens.", {"verdict": Verdict.CORRECT}),
+        (0, "Step 1: 5 * 6 = 35 pens.", {"verdict": Verdict.INCORRECT, "reason": "5 * 6 = 30, not 35", "multiplicity": 3}),
+        (1, "Step 2: 30 - 12 = 18 pens.", {"verdict": Verdict.CORRECT}),
+        (3, "The answer is 18.", {"final": True, "answer": "18", "verified": True}),
+    ]
+    tree = build(rows)
+    (leaf,) = correct_leaves(tree)
+    manner = Manner(trial_share="natural", verify="all", worked=True)
+    walks = [walk(tree, leaf, manner, Random(seed)) for seed in range(400)]
+    winding = [pieces for pieces in walks if any(piece.role is Role.WRONG_STEP for piece in pieces)]
+    assert 0.68 < len(winding) / len(walks) < 0.82
+    assert [(piece.role, piece.text) for piece in winding[0]] == [
+        (Role.WRONG_STEP, "Step 1: 5 * 6 = 35 pens."),
+        (Role.REFLECTION, "5 * 6 = 30, not 35"),
+        (Role.BACKTRACK, "back to the start"),
+        (Role.STEP, "Step 1: 5 * 6 = 30 pens."),
+        (Role.VERIFICATION, "5 * 6 = 30"),
+        (Role.STEP, "Step 2: 30 - 12 = 18 pens."),
+        (Role.VERIFICATION, "18 + 2 = 20, 20 + 10 = 30"),
+        (Role.CONCLUSION, "The answer is 18."),
+    ]
+    assert "".join(span.text for span in template(winding[0], Random(0), plain=True)) == (
+        "Step 1: 5 * 6 = 35 pens.\nCheck: 5 * 6 = 30, not 35. Redo step 1.\nStep 1: 5 * 6 = 30 pens.\nCheck: 5 * 6 = 30. Yes.\n"
+        "Step 2: 30 - 12 = 18 pens.\nCheck: 18 + 2 = 20, 20 + 10 = 30. Yes.\nThe answer is 18."
+    )
 
 
 def test_the_one_turn_of_a_walk_lies_anywhere(pens):

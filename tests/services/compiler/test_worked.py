@@ -1,0 +1,77 @@
+"""Checks in parts: every equality that is said is true, and the parts make up the whole."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.compiler.steps import Equality, equalities
+from services.compiler.worked import check, refutation
+from shared.answers.equalities import equalities as exactly
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        ("48 - 27 = 21", "21 + 20 = 41, 41 + 7 = 48"),
+        ("47 + 28 = 75", "47 + 20 = 67, 67 + 3 = 70, 70 + 5 = 75"),
+        ("26 + 16 = 42", "26 + 10 = 36, 36 + 4 = 40, 40 + 2 = 42"),
+        ("40 + 20 = 60", "40 + 20 = 60"),
+        ("7 + 0 = 7", "7 + 0 = 7"),
+        ("32 * 6 = 192", "30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192"),
+        ("6 * 32 = 192", "30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192"),
+        ("111 * 3 = 333", "100 * 3 = 300, 10 * 3 = 30, 300 + 30 = 330, 1 * 3 = 3, 330 + 3 = 333"),
+        ("5 * 6 = 30", "5 * 6 = 30"),
+        ("45 / 9 = 5", "5 * 9 = 45"),
+        ("108 / 9 = 12", "10 * 9 = 90, 2 * 9 = 18, 90 + 18 = 108"),
+        ("48 - 27 = 22", None),
+        ("1.5 + 1.5 = 3", None),
+        ("20000 + 1 = 20001", None),
+    ],
+)
+def test_a_right_equality(fact: str, said: str | None):
+    (equality,) = equalities(fact)
+    assert check(equality) == said
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("Step 2: 48 - 27 = 29 pens.", "29 + 20 = 49, 49 + 1 = 50, 50 + 6 = 56, not 48. 48 - 20 = 28, 28 - 7 = 21"),
+        ("Step 2: 47 + 28 = 65.", "47 + 20 = 67, 67 + 3 = 70, 70 + 5 = 75, not 65"),
+        ("Step 2: 32 * 6 = 184.", "30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192, not 184"),
+        ("Step 2: 45 / 9 = 6.", "6 * 9 = 54, not 45"),
+        ("Step 2: 45 / 9 = 5.", None),
+        ("Step 2: 5 - 8 = 3.", None),
+        ("Step 2: half of it is 3.", None),
+        ("Step 2: 1.5 + 1.5 = 4.", None),
+    ],
+)
+def test_a_wrong_equality(step: str, said: str | None):
+    assert refutation(step) == said
+
+
+small = st.integers(0, 9_999)
+
+
+@given(small, st.sampled_from("+-*"), small, st.integers(-20, 20))
+def test_what_is_said_is_true_and_arrives(left: int, sign: str, right: int, slip: int):
+    result = {"+": left + right, "-": left - right, "*": left * right}[sign]
+    said = check(Equality(str(left), sign, str(right), str(result)))
+    wrong = refutation(f"{left} {sign} {right} = {result + slip}") if result + slip >= 0 else None
+    for text in (said, wrong):
+        found = exactly(text) if text else []
+        assert all(one.holds for one in found), text
+    if said is not None:
+        assert Fraction(said.rpartition("= ")[2]) == (left if sign == "-" else result)
+    if wrong is not None and sign == "-":
+        assert wrong.endswith(f"= {result}") and f", not {left}. " in wrong
+    elif wrong is not None:
+        assert wrong.endswith(f"= {result}, not {result + slip}")
+
+
+@given(st.integers(1, 999), st.integers(1, 9))
+def test_a_quotient_is_multiplied_out(quotient: int, divisor: int):
+    said = check(Equality(str(quotient * divisor), "/", str(divisor), str(quotient)))
+    assert said is None or said.endswith(f"= {quotient * divisor}")
