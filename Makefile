@@ -7,7 +7,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench-search bench-compile bench-grading bench-switch lint format locks clean
+.PHONY: help setup demo test bench-search bench-compile bench-grading bench-train bench-switch lint format locks clean
 .SILENT:
 
 help: ## List the targets
@@ -30,6 +30,9 @@ bench-compile: setup ## Measure how fast trees become a dataset, and in how much
 
 bench-grading: setup ## Grade 10,000 responses, 200 of which hang any algebra system (nine minutes)
 	$(BIN)/python -m benchmarks.grading $(ARGS)
+
+bench-train: setup ## Measure training against a bare TRL script and a plain PyTorch loop (a quarter of an hour; needs an idle machine)
+	$(BIN)/python -m benchmarks.train $(ARGS)
 
 bench-switch: setup ## Measure how an engine changes to another checkpoint: started anew, and reloaded (two minutes)
 	$(BIN)/python -m benchmarks.switch

@@ -1,8 +1,8 @@
 """Training speed: ours against a bare TRL script with its defaults, and against a plain PyTorch loop in pure bf16.
 
-Same model (SmolLM2-135M, all weights), same samples (worked solutions of the arithmetic generator), 8 samples a step. Each contender
-runs in a process of its own, in turns, and is timed from its third step on; the figure is the median over the rounds of prompt and
-completion tokens a second, padding not counted. Needs an idle machine.
+Same model (SmolLM2-135M, all weights), same samples (worked solutions of the arithmetic generator), 8 samples a step. Each
+contender runs in a process of its own, in turns, and is timed from its third step on; the figure is the median over the rounds of
+prompt and completion tokens a second, padding not counted. Needs an idle machine.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def _run(name: str, model: str, steps: int) -> float:
 
     command = [sys.executable, "-m", "benchmarks.train", "--contender", name, "--model", model, "--steps", str(steps)]
     surroundings = environment() if name == "ours" else {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    run = subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    run = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
     if run.returncode:
         sys.exit(f"{CONTENDERS[name]} failed:\n{run.stderr[-3000:]}")
     figures = json.loads(run.stdout.splitlines()[-1])
@@ -103,15 +103,14 @@ def ours(model: str, steps: int) -> dict[str, float]:
             save_steps=10_000,
             seed=0,
         )
-        clock: list[tuple[float, float]] = []  # time and tokens since the first step began
+        clock: list[float] = []
 
         def hear(event: Event) -> None:
             if isinstance(event, Step):
-                clock.append((time.perf_counter(), event.tokens_per_second))
+                clock.append(time.perf_counter())
 
-        began = time.perf_counter()
         train(job, Stopping(), hear)
-        return _timed(clock, began, _tokens_of_steps(model, job))
+        return _timed(clock, _tokens_of_steps(model, job))
 
 
 def _tokens_of_steps(model: str, job: Any) -> list[int]:
@@ -135,9 +134,9 @@ def _lengths(model: str) -> list[int]:
     return [len(encode(tokenizer, row, ends).input_ids) for row in rows]
 
 
-def _timed(clock: list[tuple[float, float]], began: float, tokens: list[int]) -> dict[str, float]:
-    """Tokens and seconds from the end of step WARM to the end of the last."""
-    return {"tokens": sum(tokens[WARM:]), "seconds": clock[-1][0] - clock[WARM - 1][0]}
+def _timed(clock: list[float], tokens: list[int]) -> dict[str, float]:
+    """Tokens and seconds from the end of step WARM to the end of the last; `clock` has the time of each step's end."""
+    return {"tokens": sum(tokens[WARM:]), "seconds": clock[-1] - clock[WARM - 1]}
 
 
 def bare_trl(model: str, steps: int) -> dict[str, float]:
@@ -191,8 +190,8 @@ def plain_loop(model: str, steps: int) -> dict[str, float]:
         optimizer.step()
         optimizer.zero_grad()
         tokens.append(sum(len(row.input_ids) for row in batch))
-        clock.append((time.perf_counter(), 0.0))
-    return _timed(clock, 0.0, tokens)
+        clock.append(time.perf_counter())
+    return _timed(clock, tokens)
 
 
 if __name__ == "__main__":

@@ -230,14 +230,19 @@ def _pieces_of_trials(tree: ReasoningTree, site: int, trials: Sequence[Sequence[
     for trial in trials:
         yield from (Piece(Role.WRONG_STEP, node.id, node.text.strip()) for node in trial)
         cause = next((node for node in trial if is_wrong(node, right)), trial[-1])
-        yield Piece(Role.REFLECTION, cause.id, (refutation(cause.text) if manner.worked else None) or _why(cause))
+        yield Piece(Role.REFLECTION, cause.id, _why(cause, manner))
         yield Piece(Role.BACKTRACK, site, _way_back(tree.nodes[site]))
 
 
-def _why(cause: Node) -> str:
-    """Why a trial failed, truthfully: the judge's reason, or that the answer did not check out."""
+def _why(cause: Node, manner: Manner) -> str:
+    """Why a trial failed, truthfully: the judge's reason, or that the answer did not check out.
+
+    A reason that gives no more than another result may be worked out; any other is the judge's own.
+    """
     if cause.verdict is Verdict.INCORRECT:
-        return (cause.reason or "").strip() or UNEXPLAINED[0]
+        reason = (cause.reason or "").strip()
+        worked = refutation(cause.text) if manner.worked and (not reason or equalities(reason)) else None
+        return worked or reason or UNEXPLAINED[0]
     return f"the answer {cause.answer} does not check out" if cause.answer else UNEXPLAINED[1]
 
 
