@@ -57,19 +57,33 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
     best = max(score["pass_at_1"] for score in models.values())
     table = Table(title=run_id, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", no_wrap=True)
-    for title in ("pass@1", f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
+    judged = [title for title, field in JUDGED.items() if any(score.get(field) is not None for score in models.values())]
+    for title in ("pass@1", *judged, f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, score in models.items():
         accuracy = f"{100 * score['pass_at_1']:.1f}% ± {100 * score['stderr']:.1f}"
         table.add_row(
             name,
             Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
+            *(judged_cell(score, title) for title in judged),
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
             f"{score['avg_tokens']:.0f}",
             str(score["n"]),
         )
     return table
+
+
+JUDGED = {"score": "score_mean", "not attempted": "not_attempted"}
+"""Columns that only judged problems have, and their fields."""
+
+
+def judged_cell(score: Mapping[str, Any], title: str) -> str:
+    """A mean score of 0 to 100 with its error, or a share; a dash where nothing was judged so."""
+    value = score.get(JUDGED[title])
+    if value is None:
+        return "–"
+    return f"{value:.1f} ± {score['score_stderr']:.1f}" if title == "score" else f"{100 * value:.1f}%"
 
 
 def notes(found: Mapping[str, Any]) -> list[Text]:
@@ -83,6 +97,8 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
                 f"{stage}: {c['problem_count']} problems of {c['problems']}, {c['samples']} samples each, temperature "
                 f"{c['temperature']:g}, at most {c['max_tokens']} tokens, {c['engine']}; ± one standard error"
             )
+            if c.get("judge"):
+                lines.append(f"{stage}: judged by {c['judge']}")
         if not benchmark["comparable"]:
             lines.append(f"{stage}: not comparable: the models were measured under different conditions")
         if benchmark.get("samples_missing"):
