@@ -115,8 +115,8 @@ class Response(Trainable):
     draw: int = 0
     finish_reason: str
     extracted: str | None = None
-    """The final answer found in `text`; where there are choices, the letter; where a judge was asked, its verdict, so that a majority
-    is one of verdicts. None when it states none, or did not attempt to."""
+    """The final answer found in `text`; of choices, its letter; where a judge was asked, its verdict, so that a majority is one of
+    verdicts. None when it states none, or did not attempt to."""
     verified: bool
     judgement: Judgement | None = None
     """What the judge said, where one was asked."""
