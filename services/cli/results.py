@@ -15,6 +15,7 @@ from rich.text import Text
 from services.cli.connect import gateway, stop
 from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
+from services.cli.scores import people_table
 from services.cli.terminal import FAILED, REFUSED, err, local, out, say
 from shared.client import Client
 
@@ -38,6 +39,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [""]
     if found["models"]:
         parts += [models_table(run_id, found["models"]), *notes(found), ""]
+    for stage, rows in found.get("scores", {}).items():
+        parts += [people_table(stage, rows), ""]
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:
