@@ -15,7 +15,7 @@ from rich.text import Text
 from services.cli.connect import gateway, stop
 from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
-from services.cli.scores import people_table
+from services.cli.scores import judged_table, people_table
 from services.cli.terminal import FAILED, REFUSED, err, local, out, say
 from shared.client import Client
 
@@ -38,7 +38,7 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     """The whole report, drawn."""
     parts: list[RenderableType] = [""]
     if found["models"]:
-        parts += [models_table(run_id, found["models"]), *notes(found), ""]
+        parts += [models_table(run_id, found["models"]), *judged_table(found["models"]), *notes(found), ""]
     for stage, rows in found.get("scores", {}).items():
         parts += [people_table(stage, rows), ""]
     if found["rewards"]:
@@ -60,33 +60,19 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
     best = max(score["pass_at_1"] for score in models.values())
     table = Table(title=run_id, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", no_wrap=True)
-    judged = [title for title, field in JUDGED.items() if any(score.get(field) is not None for score in models.values())]
-    for title in ("pass@1", *judged, f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
+    for title in ("pass@1", f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, score in models.items():
         accuracy = f"{100 * score['pass_at_1']:.1f}% ± {100 * score['stderr']:.1f}"
         table.add_row(
             name,
             Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
-            *(judged_cell(score, title) for title in judged),
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
             f"{score['avg_tokens']:.0f}",
             str(score["n"]),
         )
     return table
-
-
-JUDGED = {"score": "score_mean", "not attempted": "not_attempted"}
-"""Columns that only judged problems have, and their fields."""
-
-
-def judged_cell(score: Mapping[str, Any], title: str) -> str:
-    """A mean score of 0 to 100 with its error, or a share; a dash where nothing was judged so."""
-    value = score.get(JUDGED[title])
-    if value is None:
-        return "–"
-    return f"{value:.1f} ± {score['score_stderr']:.1f}" if title == "score" else f"{100 * value:.1f}%"
 
 
 def notes(found: Mapping[str, Any]) -> list[Text]:

@@ -41,13 +41,32 @@ def scores(
     say(f"{run_id}: {made['count']} scores{earlier}")
 
 
+def judged_table(models: Mapping[str, Any]) -> list[RenderableType]:
+    """What judges' rubrics tell beyond right and wrong: a row a model, of those that have it; nothing if none has."""
+    rows = {
+        name: score
+        for name, score in models.items()
+        if any(score.get(field) is not None for field in ("score_mean", "not_attempted"))
+    }
+    if not rows:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("judged", overflow="fold")
+    for title in ("mean score", "not attempted", "not graded"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, score in rows.items():
+        mean = "–" if score["score_mean"] is None else f"{score['score_mean']:.1f} ± {score['score_stderr']:.1f}"
+        table.add_row(name, mean, _number(score["not_attempted"], ".1%"), f"{score['ungraded']:,}")
+    return [table]
+
+
 def people_table(stage: str, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """A row a model and scorer: what people said, what the machine said of the same samples, and how far they agree."""
     scored = any(row["mean"] is not None for row in rows)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
-    table.add_column("model", overflow="fold")
-    table.add_column("scorer", overflow="fold")
-    for title in ("scores", "right", "machine", *(("mean", "judge", "correlation") if scored else ()), "same verdict"):
+    table.add_column("model", overflow="fold", min_width=5)
+    table.add_column("scorer", overflow="fold", min_width=6)
+    for title in ("scores", "right", "machine", *(("mean", "judge", "corr.") if scored else ()), "equal"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         numbers = [_number(row[key], form) for key, form in (("mean", ".1f"), ("machine_mean", ".1f"), ("correlation", "+.2f"))]

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from services.cli import connect
 from services.cli.main import app
-from services.cli.scores import people_table
+from services.cli.scores import judged_table, people_table
 from tests.services.cli.fake_gateway import fake_gateway
 
 
@@ -65,4 +65,18 @@ def test_people_stand_beside_the_machine() -> None:
     assert ann == ["base", "Ann", "1,200", "40.0%", "75.0%", "53.5", "63.2", "+0.80", "90.0%"]
     assert everybody == ["base", "all", "1,200", "40.0%", "75.0%", "–", "–", "–", "–"]
     console.print(people_table("measure", [without]))
-    assert "correlation" not in console.export_text()
+    assert "corr." in drawn and "corr." not in console.export_text()
+
+
+def test_what_judges_tell_beyond_right_and_wrong() -> None:
+    plain = {"pass_at_1": 0.5}
+    planned = {"score_mean": 58.75, "score_stderr": 2.125, "not_attempted": None, "ungraded": 1}
+    facts = {"score_mean": None, "score_stderr": None, "not_attempted": 0.34, "ungraded": 0}
+    assert judged_table({"base": plain}) == []
+    console = Console(width=80, record=True)
+    console.print(*judged_table({"base": plain, "base@plan": planned, "base@facts": facts}))
+    rows = [line.split("  ") for line in console.export_text().splitlines() if "base@" in line]
+    assert [[cell.strip() for cell in row if cell.strip()] for row in rows] == [
+        ["base@plan", "58.8 ± 2.1", "–", "1"],
+        ["base@facts", "–", "34.0%", "0"],
+    ]
