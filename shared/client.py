@@ -187,6 +187,12 @@ class Client:
         """Figures: `models` by name; `rewards`, `curations`, `datasets` and `checkpoints` by stage; `benchmarks`, `plots`."""
         return self._json("GET", f"/v1/runs/{_part(run)}/report")
 
+    def add_scores(self, run: str, file: Path, stage: str | None = None) -> dict[str, Any]:
+        """Uploads people's scores of samples, a CSV file; returns {"count", "replaced"}. Raises ApiError with every bad line."""
+        params = {} if stage is None else {"stage": stage}
+        headers = {"Content-Type": "text/csv"}
+        return self._json("POST", f"/v1/runs/{_part(run)}/scores", content=file.read_bytes, params=params, headers=headers)
+
     def datasets(self, run: str) -> dict[str, Any]:
         """A run's datasets by stage: uri, counts, statistics."""
         return dict(self._json("GET", f"/v1/runs/{_part(run)}/datasets")["datasets"])

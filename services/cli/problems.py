@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from services.cli.benchmarks import add_benchmark, list_benchmarks, refuse
 from services.cli.connect import gateway, stop
 from services.cli.runs import JsonOption
 from services.cli.terminal import REFUSED, out, say
 from shared.client import ApiError
 
 app = typer.Typer(help="Add, list and delete problem sets.", no_args_is_help=True)
-SHOWN_ERRORS = 20
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The set's name, which recipes use.")]
 
@@ -23,12 +23,29 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The set's nam
 def add(
     name: NameArgument,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.jsonl", help="Rows of GSM8K, MATH, AIME, PRM800K or MR-GSM8K as published, or our own.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="JSONL: rows of GSM8K, MATH, AIME, PRM800K or MR-GSM8K as published, or our own; of a benchmark also .json, .csv.",
+            show_default=False,
+        ),
+    ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="Rows of this benchmark: from FILE, or downloaded without one. `problems benchmarks` lists them."),
+    ] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="A benchmark file of your own: which field is what, and how to grade.")
+    ] = None,
 ) -> None:
     """Add a problem set: all of a file, or nothing if a line is bad."""
-    if not file.is_file():
+    if file is not None and not file.is_file():
         stop(f"{file}: there is no such file", REFUSED)
+    if benchmark or mapping:
+        add_benchmark(name, file, benchmark, mapping)
+        return
+    if file is None:
+        stop("Give a FILE of problems, or --benchmark NAME (`longthought problems benchmarks` lists them)", REFUSED)
     with gateway() as client:
         try:
             made = client.add_problems(name, file)
@@ -36,10 +53,11 @@ def add(
             lines = [fault for fault in error.errors if "line" in fault]
             if not lines:
                 raise
-            shown = [f"{file}:{fault['line']}: {fault['message']}" for fault in lines[:SHOWN_ERRORS]]
-            more = [f"... and {len(lines) - SHOWN_ERRORS} more bad lines"] if len(lines) > SHOWN_ERRORS else []
-            stop("\n".join([*shown, *more, "Nothing was stored."]), REFUSED)
+            refuse(str(file), [(fault["line"], fault["message"]) for fault in lines])
     say(f"{name}: {made['count']} problems" + ("" if made["created"] else " (there already, the same)"))
+
+
+app.command(name="benchmarks")(list_benchmarks)
 
 
 @app.command(name="list")

@@ -15,6 +15,7 @@ from rich.text import Text
 from services.cli.connect import gateway, stop
 from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
+from services.cli.scores import judged_table, people_table
 from services.cli.terminal import FAILED, REFUSED, err, local, out, say
 from shared.client import Client
 
@@ -37,7 +38,9 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     """The whole report, drawn."""
     parts: list[RenderableType] = [""]
     if found["models"]:
-        parts += [models_table(run_id, found["models"]), *notes(found), ""]
+        parts += [models_table(run_id, found["models"]), *judged_table(found["models"]), *notes(found), ""]
+    for stage, rows in found.get("scores", {}).items():
+        parts += [people_table(stage, rows), ""]
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:
@@ -83,6 +86,8 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
                 f"{stage}: {c['problem_count']} problems of {c['problems']}, {c['samples']} samples each, temperature "
                 f"{c['temperature']:g}, at most {c['max_tokens']} tokens, {c['engine']}; ± one standard error"
             )
+            if c.get("judge"):
+                lines.append(f"{stage}: judged by {c['judge']}")
         if not benchmark["comparable"]:
             lines.append(f"{stage}: not comparable: the models were measured under different conditions")
         if benchmark.get("samples_missing"):

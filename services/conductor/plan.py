@@ -52,7 +52,7 @@ def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[N
     stage = recipe.stages[name]
     roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
     if isinstance(stage, EvaluateStage):
-        found = list(_evaluate(ledger, run_id, recipe, stage))
+        found = list(_evaluate(ledger, run_id, recipe, stage, roles))
     elif isinstance(stage, EvalRewardStage):
         found = list(_eval_reward(ledger, run_id, recipe, stage, roles))
     elif isinstance(stage, CompileStage):
@@ -102,11 +102,8 @@ def _preflight(recipe: Recipe) -> Iterator[NewItem]:
         if isinstance(stage, TrainStage):
             users, check, role = [stage.base], "trainable", "base"
         else:
-            users, check, role = (
-                list(stage.models if isinstance(stage, EvaluateStage) else stage.roles().values()),
-                "answers",
-                "policy",
-            )
+            measured = stage.models if isinstance(stage, EvaluateStage) else ()
+            users, check, role = [*measured, *stage.roles().values()], "answers", "policy"
         for name in users:
             key = f"{name}.{stage.service}"
             if name not in recipe.models or key in seen:
@@ -169,12 +166,12 @@ def _translate(ledger: Ledger, run_id: str, stage: TranslateStage, roles: dict[s
             yield _item(f"{name}-{first:06}", stage.service, payload)
 
 
-def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage) -> Iterator[NewItem]:
+def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage, roles: dict[str, ModelRef]) -> Iterator[NewItem]:
     refs = {name: resolve(ledger, run_id, recipe, name) for name in stage.models}
     parts = list(_slices(ledger, run_id, recipe, stage.problems, EVALUATE_PROBLEMS))
     for name, ref in refs.items():
         for part in parts:
-            yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref}, problems=part))
+            yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref, **roles}, problems=part))
     yield _item("close", stage.service, Payload(roles=refs, close=True), engines="", phase=1)
 
 

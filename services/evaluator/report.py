@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from services.evaluator import metrics
+from services.evaluator.judged import judged
 from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
@@ -21,6 +22,8 @@ class Served(Record):
     uri: str
     engine: str
     prompt: str
+    judge: str = ""
+    """Who judged, by which prompts; '' where nobody was asked."""
 
 
 class NothingGraded(Exception):
@@ -77,6 +80,7 @@ def _score(
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
         unanswered=metrics.share([sample.extracted is None for sample in samples]),
         ungraded=len(samples) - len(graded),
+        **judged(problems),
         keywords=metrics.keyword_rates([sample.completion for sample in samples], stage.keywords),
         conditions=Conditions(
             problems=benchmark,
@@ -88,6 +92,7 @@ def _score(
             prompt=" + ".join(sorted({entry.prompt for entry in served})),
             seed=seed,
             engine=" + ".join(sorted({entry.engine for entry in served})),
+            judge=" + ".join(sorted({judge for entry in served for judge in entry.judge.split(" + ") if judge})),
         ),
     )
 

@@ -2,30 +2,39 @@
 
 from collections.abc import Sequence
 
+from shared.answers.choice import choice_of
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 from shared.contracts.base import Message, Origin
+from shared.contracts.grading import LETTERS
 from shared.contracts.problem import Problem
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Endpoint
-from shared.prompts import render
+from shared.prompts import render, version
 
-PROMPT = "solve"
+PROMPTS = {"answer": "solve", "letter": "solve_choice", "judge": "respond"}
+"""How a problem of each kind of grading is asked; a judge sees what is said to the bare question."""
+
+
+def prompt_of(problem: Problem) -> str:
+    """Name and version of the prompt that a problem is asked with."""
+    return version(PROMPTS[problem.grading.kind])
 
 
 async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, problem: Problem, origin: Origin) -> list[Response]:
-    """`stage.samples` graded answers of the model that the recipe calls `model`. Raises EngineError.
+    """`stage.samples` answers of the model that the recipe calls `model`, graded but for a judge's. Raises EngineError.
 
     A sample cut by the token limit is graded as it stands: an answer that it states counts. A grading error is kept in its sample.
     """
-    question = Message(role="user", content=render(PROMPT, question=problem.question))
+    choices = list(zip(LETTERS, problem.choices, strict=False))
+    asked = render(PROMPTS[problem.grading.kind], question=problem.question, choices=choices)
+    question = Message(role="user", content=asked)
     completion = await endpoint.chat([question], n=stage.samples, sampling=stage.sampling)
     tokens = tokens_of(completion.choices, completion.completion_tokens)
     samples = []
     for draw, (choice, count) in enumerate(zip(completion.choices, tokens, strict=True)):
-        extracted = final_answer(choice.text)
-        verified, error = await grade(problem.answer, extracted)
+        extracted, verified, error = await graded(problem, choice.text)
         samples.append(
             Response(
                 id=f"{model}/{problem.id}#{draw}",
@@ -33,7 +42,7 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
                 question=problem.question,
                 answer=problem.answer,
                 split="test",
-                origin=origin,
+                origin=origin.model_copy(update={"prompt": prompt_of(problem)}),
                 text=choice.text,
                 reasoning=choice.reasoning,
                 model=model,
@@ -47,6 +56,17 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
             )
         )
     return samples
+
+
+async def graded(problem: Problem, text: str) -> tuple[str | None, bool, str | None]:
+    """(what the text states, whether that is right, why it could not be told), where no judge is needed to tell."""
+    if problem.grading.kind == "judge":
+        return None, False, None
+    if problem.grading.kind == "letter":
+        letter = choice_of(text, problem.choices)
+        return letter, letter == problem.answer, None
+    extracted = final_answer(text)
+    return extracted, *await grade(problem.answer, extracted)
 
 
 async def grade(gold: str, extracted: str | None) -> tuple[bool, str | None]:

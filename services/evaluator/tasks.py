@@ -4,14 +4,14 @@ import asyncio
 import time
 from typing import Any
 
+from services.evaluator.judging import Judge, attempted, is_right
 from services.evaluator.report import NothingGraded, Served, build_report, publish
-from services.evaluator.sampling import PROMPT, sample_problem
+from services.evaluator.sampling import prompt_of, sample_problem
 from shared.contracts.problem import Problem
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
-from shared.engines.client import EngineDied, RequestRefused
+from shared.engines.client import Endpoint, EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result
-from shared.prompts import version
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
 
@@ -33,13 +33,26 @@ async def _measure(work: Work) -> Result:
     ref = work.payload.roles["policy"]
     problems = await work.problems()
     endpoint = await work.endpoint("policy")
-    origin = work.origin(model=endpoint.uri, prompt=version(PROMPT))
-    done: dict[int, list[dict[str, Any]]] = {body["place"]: body["samples"] for body in await work.saved()}
+    judge = Judge(await work.endpoint("judge"), stage.judge_sampling) if "judge" in work.payload.roles else None
+    origin = work.origin(model=endpoint.uri)
+    saved = await work.saved()
+    done: dict[int, list[dict[str, Any]]] = {body["place"]: body["samples"] for body in saved if not body.get("unjudged")}
+    unjudged: dict[int, list[dict[str, Any]]] = {body["place"]: body["samples"] for body in saved if body.get("unjudged")}
     shown = 0.0
 
     async def measure(place: int, problem: Problem) -> None:
         nonlocal shown
-        samples = await sample_problem(endpoint, ref.name, stage, problem, origin)
+        if place in unjudged:
+            samples = [Response.model_validate(body) for body in unjudged[place]]
+        else:
+            samples = await sample_problem(endpoint, ref.name, stage, problem, origin)
+        if problem.grading.kind == "judge":
+            if judge is None:
+                raise Hopeless(f"problem {problem.id} is graded by a judge, and the stage names none (its `judge`)")
+            if place not in unjudged:  # the answers are there: a judge that is away must not cost them
+                bodies = [sample.model_dump(mode="json") for sample in samples]
+                await work.save(len(problems) + place, {"place": place, "samples": bodies, "unjudged": True})
+            samples = list(await asyncio.gather(*(judged(judge, problem, sample) for sample in samples)))
         bodies = [sample.model_dump(mode="json") for sample in samples]
         await work.save(place, {"place": place, "samples": bodies})
         done[place] = bodies
@@ -52,12 +65,27 @@ async def _measure(work: Work) -> Result:
     failures = [(problem, error) for (_, problem), error in zip(missing, outcomes, strict=True) if error is not None]
     _raise_worst(failures)
     bodies = [body for place in sorted(done) for body in done[place]]
-    served = Served(model=ref.name, uri=endpoint.uri, engine=endpoint.engine, prompt=version(PROMPT))
+    served = _served(ref.name, endpoint, problems, bodies)
     records = [NewRecord("sample", body["id"], body) for body in bodies]
-    records.append(NewRecord("served", f"{ref.name}/{work.lease.key}", served.model_dump(mode="json")))
+    records += [NewRecord("served", f"{ref.name}/{work.lease.key}/{one.prompt}", one.model_dump(mode="json")) for one in served]
     ungraded = sum(body["grading_error"] is not None for body in bodies)
     right = sum(body["verified"] for body in bodies)
     return Result(records=records, summary={"model": ref.name, "samples": len(bodies), "right": right, "ungraded": ungraded})
+
+
+async def judged(judge: Judge, problem: Problem, sample: Response) -> Response:
+    """A sample with the judge's word on it. Raises EngineError."""
+    judgement, error = await judge.judge(problem, sample.text)
+    graded = {"extracted": attempted(judgement), "verified": is_right(judgement), "grading_error": error, "judgement": judgement}
+    return sample.model_copy(update=graded)
+
+
+def _served(model: str, endpoint: Endpoint, problems: list[Problem], bodies: list[dict[str, Any]]) -> list[Served]:
+    """How the model was served, by the prompts that its problems were asked with."""
+    judges = {f"{one['model']} ({one['prompt']})" for body in bodies if (one := body.get("judgement"))}
+    judge = " + ".join(sorted(judges))
+    prompts = sorted({prompt_of(problem) for problem in problems})
+    return [Served(model=model, uri=endpoint.uri, engine=endpoint.engine, prompt=prompt, judge=judge) for prompt in prompts]
 
 
 _URGENCY = (LeaseLost, EngineDied, asyncio.CancelledError)

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-from services.gateway import events, operations, problems, pruning, records, reports, runs
+from services.gateway import events, operations, problems, pruning, records, reports, runs, scores
 from services.gateway.dependencies import require_key
 from services.gateway.errors import add_handlers
 from services.gateway.hub import Hub
@@ -43,7 +43,7 @@ def create_app() -> FastAPI:
         lifespan=lifespan,
     )
     guarded = APIRouter(prefix="/v1", dependencies=[Depends(require_key)])
-    for room in (problems, runs, records, reports, events, operations, pruning):
+    for room in (problems, runs, records, reports, scores, events, operations, pruning):
         guarded.include_router(room.router)
     app.include_router(guarded)
     app.include_router(operations.open_router)

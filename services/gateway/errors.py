@@ -69,6 +69,12 @@ class InvalidProblems(Invalid):
     title, type_ = "The problem set is not valid.", "invalid-problems"
 
 
+class InvalidScores(Invalid):
+    """422: each of `errors` has `line` and `message`."""
+
+    title, type_ = "The scores are not valid.", "invalid-scores"
+
+
 class KeyReused(StatusProblem):
     """422: an idempotency key came with two different requests."""
 

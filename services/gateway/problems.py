@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from services.gateway.dependencies import PLAIN, LedgerOf, Limit
 from services.gateway.errors import NotFound
 from services.gateway.upload import Upload
+from shared.contracts.problem import Problem
 from shared.ledger.problems import SetExists, delete_set, get_set, iterate_problems, list_sets, store_set
 
 router = APIRouter(prefix="/problem-sets", tags=["problem sets"])
@@ -39,10 +40,16 @@ def _store(ledger: Any, name: str, upload: Upload) -> bool:
     try:
         store_set(ledger, name, upload.problems())
     except SetExists:
-        if not _same(iterate_problems(ledger, name), upload.problems()) or get_set(ledger, name) is None:
+        stored = (_as_now(body) for body in iterate_problems(ledger, name))
+        if not _same(stored, upload.problems()) or get_set(ledger, name) is None:
             raise
         return False
     return True
+
+
+def _as_now(body: dict[str, Any]) -> dict[str, Any]:
+    """A stored problem with the fields that have come since."""
+    return Problem.model_validate(body).model_dump(mode="json")
 
 
 def _same(stored: Iterator[Any], sent: Iterator[Any]) -> bool:

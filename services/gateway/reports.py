@@ -15,6 +15,7 @@ from sqlalchemy import Row
 
 from services.gateway.dependencies import LedgerOf, RunOf
 from services.gateway.errors import NotFound
+from services.gateway.people import people
 from shared.artifacts import list_files, run_folder
 from shared.ledger.database import Ledger
 from shared.ledger.records import page_records, run_usage
@@ -31,7 +32,8 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
     """The figures of all `evaluate` and `eval_reward` stages, curations, datasets and checkpoints; empty as long as there are none.
 
     `models`: a model's figures by its name; measured by several stages, by NAME@STAGE. `rewards`: a reward's figures, by stage.
-    `costs`: US dollars by stage, for an item and for an accepted sample. `plots`: `file` is the path below `files/`.
+    `scores`: people's, by stage, beside the machine's of the same samples. `costs`: US dollars by stage, for an item and for an
+    accepted sample. `plots`: `file` is the path below `files/`.
     """
     reports = {row.stage: row.body for row in _all(ledger, run.id, "report")}
     times = Counter(name for report in reports.values() for name in report["models"])
@@ -52,6 +54,7 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
             stage: {key: report[key] for key in report if key not in ("models", "origin")} for stage, report in reports.items()
         },
         "rewards": {row.stage: row.body for row in _all(ledger, run.id, "reward_report")},
+        "scores": people(ledger, run.id, _all(ledger, run.id, "score")),
         "costs": costs(ledger, run.id),
         "curations": {row.stage: row.body for row in _all(ledger, run.id, "curation")},
         "datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")},

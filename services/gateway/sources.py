@@ -8,8 +8,9 @@ from services.gateway.recipes import refusal
 from shared.contracts.models import ProblemSource
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import Recipe
+from shared.contracts.stages import CurateStage, EvaluateStage
 from shared.ledger.database import Ledger
-from shared.ledger.problems import SetExists, SetLost, get_set, iterate_problems, list_sets, store_set
+from shared.ledger.problems import SetExists, SetLost, distinct_values, get_set, iterate_problems, list_sets, store_set
 from shared.pricing.lengths import SAMPLE, Measured, measure
 from shared.problems.generate import MOST_GENERATED, generate
 
@@ -48,6 +49,7 @@ def _checked(ledger: Ledger, recipe: Recipe) -> dict[str, ProblemSource]:
     used = {stage.problems for stage in recipe.stages.values() if hasattr(stage, "problems")}
     sources = {name: source for name, source in recipe.problems.items() if name in used}
     mistakes = [mistake for name, source in sources.items() for mistake in _mistakes(ledger, name, source)]
+    mistakes = mistakes or list(_gradings(ledger, recipe))
     if mistakes:
         raise refusal(*mistakes)
     return sources
@@ -67,6 +69,29 @@ def _mistakes(ledger: Ledger, name: str, source: ProblemSource) -> Iterator[tupl
         )
     elif row.size <= source.skip:
         yield f"problems.{name}.skip", f"`{source.set}` has {row.size} problems, none after the first {source.skip}"
+
+
+def _gradings(ledger: Ledger, recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Stages that cannot do with how their problems are graded: an evaluation needs a judge for some, all others known answers."""
+    for name, stage in recipe.stages.items():
+        if not hasattr(stage, "problems"):
+            continue
+        source = recipe.source_of(stage.problems)
+        if source.set is None or isinstance(stage, CurateStage):
+            continue
+        found = distinct_values(ledger, source.set, ("grading", "kind"), source.first, source.count)
+        kinds = sorted(kind for kind in found if kind not in (None, "answer"))
+        if isinstance(stage, EvaluateStage):
+            if "judge" in kinds and stage.judge is None:
+                yield (
+                    f"stages.{name}.judge",
+                    f"is missing: `{source.set}` holds problems that a judge grades; name a model of the recipe",
+                )
+        elif kinds:
+            yield (
+                f"stages.{name}.problems",
+                f"`{source.set}` holds problems graded by {' and '.join(kinds)}, not by a known answer: only evaluations take them",
+            )
 
 
 def _materialise(ledger: Ledger, source: ProblemSource) -> None:

@@ -22,12 +22,12 @@ import re
 from collections.abc import Sequence
 
 from services.searcher.candidates import Candidate, normalised
-from services.searcher.forms import SHOWN, Unreadable
 from services.searcher.growth import Growth
 from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.tree import Node, Remark
 from shared.engines.client import Form
+from shared.engines.forms import SHOWN, Unreadable
 
 TRIES = 3
 """How often a model is asked for an answer that can be read, the first time included."""

@@ -22,6 +22,8 @@ class Conditions(Frozen):
     seed: int
     engine: str
     """Name and version of what served the model."""
+    judge: str = ""
+    """The judge's URI and its prompts, as `some/model (judge_facts@1)`; '' where none was asked."""
 
 
 class ModelScore(Frozen):
@@ -47,6 +49,12 @@ class ModelScore(Frozen):
     """Share of samples that state no final answer."""
     ungraded: Annotated[int, Field(ge=0)] = 0
     """Samples whose answer could not be graded: counted neither as right nor as wrong."""
+    score_mean: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Mean over problems of the mean score, 0 to 100, that a judge gave by a rubric of scores; None without such problems."""
+    score_stderr: Annotated[float | None, Field(ge=0)] = None
+    """Its standard error, clustered by problem."""
+    not_attempted: Share | None = None
+    """Mean over problems of the share of samples that did not attempt an answer, of those judged by facts; None without any."""
     keywords: dict[str, float] = {}
     """Share of samples holding each keyword ("wait" ...)."""
     conditions: Conditions

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen, Message, Origin, Record
+from shared.contracts.grading import Judgement
 
 Split = Literal["train", "test"]
 
@@ -114,8 +115,11 @@ class Response(Trainable):
     draw: int = 0
     finish_reason: str
     extracted: str | None = None
-    """The final answer found in `text`; None when it states none."""
+    """The final answer found in `text`; of choices, its letter; where a judge was asked, its verdict, so that a majority is one of
+    verdicts. None when it states none, or did not attempt to."""
     verified: bool
+    judgement: Judgement | None = None
+    """What the judge said, where one was asked."""
     grading_error: str | None = None
     """Why the answer could not be graded; it then counts neither as right nor as wrong."""
     prompt_tokens: Annotated[int, Field(ge=0)]

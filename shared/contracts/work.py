@@ -45,7 +45,8 @@ class Payload(Record):
     | compile | `keys` of at most 200 trees, `roles`; or `stage` and `keys` of at most 50 problems' responses; the closing item
     only `close` |
     | train | `roles` (`base`) |
-    | evaluate | `problems` (at most 32), `roles` (`policy`); the closing item `close` and in `roles` all models by their names |
+    | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` where the stage names one); the closing item `close` and in
+    `roles` all models by their names |
     """
 
     roles: dict[str, ModelRef] = {}

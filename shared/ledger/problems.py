@@ -134,6 +134,13 @@ def list_sets(ledger: Ledger) -> list[Row[Any]]:
         return list(connection.execute(_SETS.order_by(problem_sets.c.name)))
 
 
+def distinct_values(ledger: Ledger, name: str, path: tuple[str, ...], skip: int = 0, count: int | None = None) -> set[str | None]:
+    """The texts that stand at a path of a set's problems from place `skip`; None for problems that have nothing there."""
+    query = select(problems.c.body[path].as_string()).where(problems.c.set_name == name, problems.c.place >= skip).distinct()
+    with ledger.read() as connection:
+        return set(connection.execute(query if count is None else query.where(problems.c.place < skip + count)).scalars())
+
+
 def iterate_problems(ledger: Ledger, name: str, skip: int = 0, count: int | None = None) -> Iterator[dict[str, Any]]:
     """A ready set's problems as JSON, in order, from place `skip`, a page a transaction."""
     end = None if count is None else skip + count

@@ -7,12 +7,10 @@ import json
 import re
 from typing import Any
 
-from pydantic import ValidationError
-
 from shared.answers.extract import final_answer
 from shared.contracts.problem import Problem
 from shared.problems import labelled
-from shared.problems.rows import BadRow, digest, rest
+from shared.problems.rows import BadRow, digest, problem_of, rest
 
 __all__ = ["BadRow", "parse_line", "parse_row"]
 
@@ -21,18 +19,23 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?(/\d+)?")
 _BOX = re.compile(r"\\(boxed|fbox)\b")
 _AIME_PAGE = re.compile(r"(\d{4})_AIME_(I{1,2})_Problems/Problem_(\d+)")
 _AIME_NAME = re.compile(r"\d{4}-I{1,2}-\d+")
-_OURS = {"version", "id", "solution", "source", "subject", "level", "steps", "sketch", "metadata"}
+_OURS = {"version", "id", "choices", "grading", "solution", "source", "subject", "level", "steps", "sketch", "metadata"}
 
 
 def parse_line(text: str | bytes, line: int) -> Problem:
     """One line of a JSONL file as a Problem. Raises BadRow."""
+    return parse_row(read_line(text, line), line)
+
+
+def read_line(text: str | bytes, line: int) -> dict[str, Any]:
+    """One line of a JSONL file as the JSON object it must be. Raises BadRow."""
     try:
         row = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadRow(line, f"not JSON: {error}") from None
     if not isinstance(row, dict):
         raise BadRow(line, f"a JSON object was expected, not {type(row).__name__}")
-    return parse_row(row, line)
+    return row
 
 
 def parse_row(row: dict[str, Any], line: int) -> Problem:
@@ -56,16 +59,7 @@ def parse_row(row: dict[str, Any], line: int) -> Problem:
         fields = _gsm8k(given, line)
     else:
         fields = _ours(given, line)
-    try:
-        problem = Problem.model_validate(fields)
-    except ValidationError as error:
-        raise BadRow(line, "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())) from None
-    texts = [value for _, value in problem if isinstance(value, str)]
-    texts += [text for pair in problem.metadata.items() for text in pair if isinstance(text, str)]
-    texts += [one.text for step in problem.steps for one in (step, *step.alternatives)]
-    if any("\0" in text for text in texts):  # JSON allows it, PostgreSQL does not
-        raise BadRow(line, "a NUL character (\\u0000)")
-    return problem
+    return problem_of(fields, line)
 
 
 def _gsm8k(row: dict[str, Any], line: int) -> dict[str, Any]:
@@ -151,13 +145,15 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
     "sketch": ["5 + 6 = 11", "No, that adds boxes to pens.", "5 * 6 = 30"]}
 
     `sketch`, a person's notes of a whole thought (a text, or a list of lines), is kept in `metadata` for an `annotate` stage.
+    With `grading`, answers are graded in another way than by the known one; only a judge can do without `answer`.
     """
-    if "answer" not in row:
+    grading = row.get("grading")
+    if "answer" not in row and not (isinstance(grading, dict) and grading.get("kind") == "judge"):
         raise BadRow(line, "no final answer: no `answer`")
-    answer = row["answer"]
+    answer = row.get("answer", "")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         answer = f"{answer:g}" if isinstance(answer, float) and answer.is_integer() else str(answer)
-    if not isinstance(answer, str) or not answer.strip():
+    if not isinstance(answer, str) or ("answer" in row and not answer.strip()):
         raise BadRow(line, f"`answer` must be text or a number, not {json.dumps(answer)[:60]}")
     if not _OURS & row.keys() and not _NUMBER.fullmatch(answer.strip()):
         raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")

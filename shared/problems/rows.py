@@ -1,9 +1,12 @@
 """What all readers of publishers' rows share."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
-from shared.contracts.problem import Scalar
+from pydantic import ValidationError
+
+from shared.contracts.problem import Problem, Scalar
 
 
 class BadRow(ValueError):
@@ -23,3 +26,24 @@ def rest(row: dict[str, Any], *used: str) -> dict[str, Scalar]:
 def digest(source: str, question: Any) -> str:
     """An id for a row that has none."""
     return f"{source}-{hashlib.sha256(str(question).encode(errors='replace')).hexdigest()[:16]}"
+
+
+def problem_of(fields: Mapping[str, Any], line: int) -> Problem:
+    """A row's fields as a Problem. Raises BadRow, which names what is missing or wrong."""
+    try:
+        problem = Problem.model_validate(fields)
+    except ValidationError as error:
+        raise BadRow(line, "; ".join(explained(error))) from None
+    texts = [value for _, value in problem if isinstance(value, str)]
+    texts += [text for pair in problem.metadata.items() for text in pair if isinstance(text, str)]
+    texts += [one.text for step in problem.steps for one in (step, *step.alternatives)]
+    texts += [*problem.choices, problem.grading.criteria]
+    if any("\0" in text for text in texts):  # JSON allows it, PostgreSQL does not
+        raise BadRow(line, "a NUL character (\\u0000)")
+    return problem
+
+
+def explained(error: ValidationError) -> list[str]:
+    """What pydantic found wrong, as `place`: message."""
+    found = ((".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors())
+    return [f"`{place}`: {message}" if place else message for place, message in found]

@@ -4,7 +4,7 @@ One request a step, all of a round at once: the question, the steps so far, and 
 them: a judge that knows the answer would call a right step wrong because it does not see how it leads there, and could not be used
 where no answer is known. The answer is JSON, its reason first, so that the verdict follows from it.
 
-An answer that is not of that form is asked for again (`services.searcher.forms`). After `retries` of these the whole judgement
+An answer that is not of that form is asked for again (`shared.engines.forms`). After `retries` of these the whole judgement
 fails, with the judge's words.
 """
 
@@ -14,13 +14,13 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from services.searcher import forms
 from services.searcher.candidates import Candidate, Judgement, Rule, together
 from services.searcher.growth import Growth
 from services.searcher.rewards import Ask
 from shared import prompts
 from shared.contracts.rewards import RewardPart
 from shared.contracts.tree import Verdict
+from shared.engines import forms
 from shared.engines.client import Endpoint
 
 PROMPT = "critic_step"

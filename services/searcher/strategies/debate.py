@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from services.searcher import dialogue, forms
+from services.searcher import dialogue
 from services.searcher.candidates import Candidate
 from services.searcher.growth import Growth
 from services.searcher.policy import ContextFull, told_apart
@@ -36,6 +36,7 @@ from shared import prompts
 from shared.contracts.models import Sampling
 from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, Remark, Verdict
+from shared.engines import forms
 from shared.engines.client import RequestRefused
 
 PROMPTS = (*dialogue.PROMPTS, "debate_heard", "debate_critic", forms.AGAIN)

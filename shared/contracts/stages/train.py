@@ -131,6 +131,10 @@ class EvaluateStage(StageBase):
     samples: Count = 2
     sampling: Sampling = Sampling(temperature=0.8, max_tokens=512)
     keywords: tuple[str, ...] = ("wait", "alternatively")
+    judge: str | None = None
+    """The model that judges answers to problems whose grading is a judge's."""
+    judge_sampling: Sampling = Sampling(temperature=0.0, max_tokens=512)
+    """The judge's; one that thinks before it answers needs more tokens."""
 
     @model_validator(mode="after")
     def _each_model_once(self) -> Self:
@@ -141,3 +145,8 @@ class EvaluateStage(StageBase):
     def references(self) -> Iterator[tuple[str, str]]:
         for place, model in enumerate(self.models):
             yield f"models.{place}", model
+        if self.judge:
+            yield "judge", self.judge
+
+    def roles(self) -> dict[str, str]:
+        return {"judge": self.judge} if self.judge else {}

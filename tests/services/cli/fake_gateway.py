@@ -39,7 +39,8 @@ def fake_gateway(answers: dict[str, list[Answer]]) -> Iterator[FakeGateway]:
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            chunked = self.headers.get("Transfer-Encoding") == "chunked"
+            body = b"".join(self.chunks()) if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
             code, found = gateway.reply(f"{self.command} {self.path}", dict(self.headers), body)
             text = json.dumps(found).encode()
             self.send_response(code)
@@ -47,6 +48,12 @@ def fake_gateway(answers: dict[str, list[Answer]]) -> Iterator[FakeGateway]:
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
+
+        def chunks(self) -> Iterator[bytes]:
+            while size := int(self.rfile.readline(), 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
 
         do_GET = do_POST = do_DELETE = answer
 

@@ -200,3 +200,22 @@ def test_a_curation_that_kept_nothing_fails_the_stage_after_it(ledger: Ledger, p
     finish(ledger, run, "kept", "curation")
     passes(ledger)
     assert get_run(ledger, run).reason.startswith("stage worked: stage kept kept no problem")
+
+
+def test_an_evaluation_with_a_judge_has_both_models_in_its_engine_set(ledger: Ledger, post: Post) -> None:
+    models = {"base": {"model": "some/model"}, "wise": {"model": "some/judge"}, "far": {"model": "j", "url": "http://x.test/v1"}}
+    stage = {"kind": "evaluate", "models": ["base"], "problems": "held"}
+    run = post(models=models, stages={"near": {**stage, "judge": "wise"}, "away": {**stage, "judge": "far"}, "none": stage})
+    passes(ledger)
+    assert keys(ledger, run, "preflight") == ["base.evaluator", "wise.evaluator", "far.evaluator"]
+    finish(ledger, run, "preflight", "preflight")
+    passes(ledger)
+    leases = {name: take(ledger, run, name, "base-000040") for name in ("near", "away", "none")}
+    assert {name: sorted(lease.payload["roles"]) for name, lease in leases.items()} == {
+        "near": ["judge", "policy"],
+        "away": ["judge", "policy"],
+        "none": ["policy"],
+    }
+    assert "some/judge" in leases["near"].engine_set and "some/model" in leases["near"].engine_set
+    assert leases["away"].engine_set == leases["none"].engine_set
+    assert leases["near"].payload["roles"]["judge"]["name"] == "wise"

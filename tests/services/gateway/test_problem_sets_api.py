@@ -92,6 +92,32 @@ def test_the_same_again_is_no_conflict_other_content_is(http: TestClient) -> Non
         assert "already" in refused.json()["detail"]
 
 
+def test_the_same_again_where_it_was_stored_before_problems_had_all_their_fields(http: TestClient, sums: str) -> None:
+    rows = [{"id": f"p{n}", "question": f"1 + {n}?", "answer": str(n + 1)} for n in range(5)]
+    again = http.post(f"/v1/problem-sets/{sums}", content=lines(*rows))
+    assert (again.status_code, again.json()["created"]) == (200, False)
+
+
+def test_rows_of_our_own_say_how_they_are_graded(http: TestClient, ledger: Ledger) -> None:
+    choice = {"id": "c", "question": "Which?", "choices": ["iron", "zinc"], "answer": "B", "grading": {"kind": "letter"}}
+    judged = {"id": "j", "question": "Plan a day.", "grading": {"kind": "judge", "rubric": "planning", "pass_mark": 60}}
+    assert http.post("/v1/problem-sets/mixed", content=lines(GSM8K, choice, judged)).status_code == 201
+    assert [body["grading"]["kind"] for body in iterate_problems(ledger, "mixed")] == ["answer", "letter", "judge"]
+    bad = [
+        {**choice, "answer": "C"},
+        {**choice, "grading": {}},
+        {**judged, "grading": {"kind": "judge"}},
+        {**judged, "grading": {}},
+    ]
+    said = http.post("/v1/problem-sets/bad", content=lines(*bad)).json()
+    assert [error["message"] for error in said["errors"]] == [
+        "`answer` is 'C': no choice (A to B)",
+        "`choices` and a grading of kind `letter` go together",
+        "`grading`: rubric: goes with kind `judge`, and a judge needs one of facts, safety, sycophancy, planning",
+        "no final answer: no `answer`",
+    ]
+
+
 def test_deleting(http: TestClient, sums: str) -> None:
     run = http.post("/v1/runs", json=RECIPE).json()["id"]
     refused = http.delete("/v1/problem-sets/sums")

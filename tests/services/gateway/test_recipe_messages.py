@@ -194,3 +194,47 @@ def refusal_of(body: bytes, kind: str) -> InvalidRecipe | None:
     except InvalidRecipe as refused:
         return refused
     return None
+
+
+CHOICE = {"id": "c", "question": "Which?", "choices": ["iron", "zinc"], "answer": "B", "grading": {"kind": "letter"}}
+JUDGED = {"id": "j", "question": "Is it safe?", "grading": {"kind": "judge", "rubric": "safety"}}
+MODELS = {"base": {"model": "some/model"}, "scorer": {"model": "some/prm", "prm": "skywork"}}
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (
+            {"kind": "evaluate", "models": ["base"], "problems": "all"},
+            "stages.it.judge: is missing: `mixed` holds problems that a judge grades; name a model of the recipe",
+        ),
+        (
+            {"kind": "evaluate", "models": ["base"], "problems": "all", "judge": "scorer"},
+            "stages.it.judge: `scorer` is a process reward model, which scores steps and does nothing else",
+        ),
+        (
+            {"kind": "evaluate", "models": ["base"], "problems": "all", "judge": "nobody"},
+            "stages.it.judge: nothing is named `nobody`",
+        ),
+        (
+            {"kind": "search", "policy": "base", "problems": "all"},
+            "stages.it.problems: `mixed` holds problems graded by judge and letter, not by a known answer: "
+            "only evaluations take them",
+        ),
+        (
+            {"kind": "distill", "teacher": "base", "problems": "choices"},
+            "stages.it.problems: `mixed` holds problems graded by letter, not by a known answer: only evaluations take them",
+        ),
+        ({"kind": "evaluate", "models": ["base"], "problems": "choices"}, None),
+        ({"kind": "evaluate", "models": ["base"], "problems": "all", "judge": "base"}, None),
+        ({"kind": "search", "policy": "base", "problems": "plain"}, None),
+    ],
+)
+def test_stages_that_cannot_do_with_how_their_problems_are_graded(
+    http: TestClient, stage: dict[str, Any], message: str | None
+) -> None:
+    rows = [{"id": "a", "question": "1+1?", "answer": "2"}, CHOICE, JUDGED]
+    http.post("/v1/problem-sets/mixed", content="\n".join(json.dumps(row) for row in rows).encode())
+    problems = {"all": {"set": "mixed"}, "choices": {"set": "mixed", "count": 2}, "plain": {"set": "mixed", "count": 1}}
+    answer = http.post("/v1/runs", json={"name": "tiny", "models": MODELS, "problems": problems, "stages": {"it": stage}})
+    assert (answer.status_code, answer.json().get("detail")) == (422 if message else 202, message)

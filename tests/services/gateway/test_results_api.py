@@ -55,6 +55,7 @@ def test_the_report_is_empty_before_there_is_one(http: TestClient, run_id: str) 
         "plots": [],
         "benchmarks": {},
         "rewards": {},
+        "scores": {},
         "costs": {},
         "curations": {},
         "datasets": {},

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from services.searcher.candidates import Candidate, Rule
-from services.searcher.forms import Unreadable, read
-from services.searcher.forms import form as form_of
 from services.searcher.growth import Growth
 from services.searcher.rewards import reward
 from services.searcher.rewards.critic import FIELDS, Finding
 from shared.contracts.rewards import Reward
 from shared.contracts.tree import Node, Verdict
 from shared.engines.client import Choice, Completion
+from shared.engines.forms import Unreadable, read
+from shared.engines.forms import form as form_of
 from tests.services.searcher.fakes import stage_of
 
 STEPS = ("Step 1: 5 * 6 = 30 pens.", "Step 2: 30 - 4 = 24 pens.")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.searcher.forms import Unreadable, read
 from services.searcher.strategies.debate import Reply, impossible
 from shared.contracts.problem import Problem
 from shared.contracts.tree import ReasoningTree, Verdict
 from shared.engines.client import Choice, RequestRefused
+from shared.engines.forms import Unreadable, read
 from tests.services.searcher.dialogues import check_chat, ended, grown, said_to, told
 from tests.services.searcher.fakes import ANSWER, EOS, OTHER2, SLIP2, STEP1, STEP2, scripted, stage_of
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from services.searcher.forms import form, read
 from services.searcher.growth import Growth
 from services.searcher.policy import policy_of
 from services.searcher.rewards import reward
@@ -14,6 +13,7 @@ from shared.contracts.base import Message, Origin
 from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
 from shared.engines.client import Form
+from shared.engines.forms import form, read
 from tests.services.searcher.fakes import no_model, stage_of
 
 PROBLEM = Problem(id="p", question="Tom has 5 boxes of 6 pens. He loses 4. How many pens are left?", answer="26")

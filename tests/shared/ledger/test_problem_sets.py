@@ -28,6 +28,14 @@ def test_stored_whole_in_order(ledger: Ledger) -> None:
     assert list(iterate_problems(ledger, "sums")) == []
 
 
+def test_what_stands_at_a_path(ledger: Ledger) -> None:
+    graded: list[dict[str, Any]] = [{"grading": {"kind": kind}} for kind in ("judge", "answer", "answer", "letter")]
+    store_set(ledger, "mixed", [body | more for body, more in zip(bodies(5), [*graded, {}], strict=True)])
+    assert problems.distinct_values(ledger, "mixed", ("grading", "kind")) == {"answer", "letter", "judge", None}
+    assert problems.distinct_values(ledger, "mixed", ("grading", "kind"), 1, 2) == {"answer"}
+    assert problems.distinct_values(ledger, "mixed", ("grading", "kind"), 4) == {None}
+
+
 def test_an_error_on_the_way_leaves_nothing(ledger: Ledger) -> None:
     def broken() -> Iterator[dict[str, Any]]:
         yield from bodies(1500)

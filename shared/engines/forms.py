@@ -1,4 +1,4 @@
-"""Forms: a model of another role (a critic) is asked for JSON of a form, until its answer can be read.
+"""Forms: a model of another role (a critic, a judge) is asked for JSON of a form, until its answer can be read.
 
 A local engine is held to the form while it writes. Other models may answer with anything: such an answer is counted, and the model
 is shown its own words and what was wrong with them, because asking the same at temperature 0 brings the same.
@@ -32,7 +32,7 @@ Check = Callable[[F], str | None]
 
 
 class Count(Protocol):
-    """Counts in a search's cost."""
+    """Counts what asking takes."""
 
     def __call__(self, what: str, number: int = 1) -> None: ...
 
@@ -63,8 +63,9 @@ async def ask_form(
     tries: int,
     count: Count,
     check: Check[F] = lambda finding: None,
+    who: str = "critic",
 ) -> F:
-    """The answer to `question`: a reason and `fields`, as a `kind`. `about` says in an error what was asked.
+    """The answer to `question`: a reason and `fields`, as a `kind`. `who` and `about` say in an error who was asked about what.
 
     Counts `reward_tokens` and `format_errors`. Raises Unreadable after `tries` answers that could not be read; EngineError.
     """
@@ -85,7 +86,7 @@ async def ask_form(
             again = Message(role="user", content=prompts.render(AGAIN, wrong=wrong))
             turns = [turns[0], Message(role="assistant", content=words), again]
     raise Unreadable(
-        f"critic {endpoint.uri}: asked {tries} times about {about}, it gave no answer that can be read ({wrong}); "
+        f"{who} {endpoint.uri}: asked {tries} times about {about}, it gave no answer that can be read ({wrong}); "
         f"it said at last: {words[:SHOWN]!r}"
     )
 
