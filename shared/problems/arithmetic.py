@@ -8,6 +8,8 @@
     Step 4: 26 + 16 = 42 pens.
     The answer is 42.
 
+The family `arithmetic-hard` tells longer stories of larger numbers: 4 to 6 steps, totals up to 300 and answers up to 999.
+
 Numbers are small and steps are terse (about 13 tokens of SmolLM2): meant for a model of 135M parameters that learns them in minutes
 on two cores, where every token of a solution is paid for in training, in search and in evaluation.
 """
@@ -19,11 +21,27 @@ from random import Random
 from shared.contracts.problem import Problem
 from shared.problems.scenarios import NAMES, SCENARIOS, Scenario
 
-STEPS = (2, 2, 3, 3, 4)
-"""Numbers of steps, drawn evenly from these."""
-MOST = 100
-"""Above this running total a story takes away where it can; only a price lifts the answer far above it."""
-MOST_ANSWER = 299
+
+@dataclass(frozen=True)
+class Family:
+    """How long the stories are, and how large their numbers."""
+
+    name: str
+    steps: tuple[int, ...]
+    """Numbers of steps, drawn evenly from these."""
+    groups: int
+    """Most groups of a story's opening, and"""
+    size: int
+    """most things in each."""
+    turn: int
+    """Most things that come or go in one turn."""
+    most: int
+    """Above this running total a story takes away where it can; only a price lifts the answer far above it."""
+    most_answer: int
+
+
+ARITHMETIC = Family("arithmetic", steps=(2, 2, 3, 3, 4), groups=9, size=12, turn=30, most=100, most_answer=299)
+HARD = Family("arithmetic-hard", steps=(4, 4, 5, 5, 6), groups=12, size=20, turn=60, most=300, most_answer=999)
 GIVE_UP = 10_000
 """Draws in a row that gave nothing new, after which a sequence is taken to be exhausted (it is not, for the first millions)."""
 
@@ -33,6 +51,7 @@ class _Story:
     """A problem in the making: the words so far, the number so far."""
 
     rng: Random
+    family: Family
     words: dict[str, str]
     total: int = 0
     sentences: list[str] = field(default_factory=list)
@@ -49,12 +68,15 @@ class _Story:
         return result
 
 
-def sequence(seed: int) -> Iterator[Problem]:
-    """The endless sequence of `seed`. No two problems share their numbers, clauses and order (names and things do not count)."""
+def sequence(seed: int, family: Family = ARITHMETIC) -> Iterator[Problem]:
+    """The endless sequence of `seed` in a family.
+
+    No two problems share their numbers, clauses and order (names and things do not count).
+    """
     seen: set[str] = set()
     place = draw = fruitless = 0
     while fruitless < GIVE_UP:
-        story, question, content = _tell(Random(f"arithmetic/{seed}/{draw}"))
+        story, question, content = _tell(Random(f"{family.name}/{seed}/{draw}"), family)
         draw += 1
         if {question, content} & seen:
             fruitless += 1
@@ -62,18 +84,18 @@ def sequence(seed: int) -> Iterator[Problem]:
         fruitless = 0
         seen |= {question, content}
         yield Problem(
-            id=f"arithmetic-{seed}-{place}",
+            id=f"{family.name}-{seed}-{place}",
             question=question,
             answer=str(story.total),
             solution="\n".join([*story.steps, f"The answer is {story.total}."]),
-            source="arithmetic",
+            source=family.name,
             level=len(story.steps),
         )
         place += 1
-    raise RuntimeError(f"the arithmetic generator has no more distinct problems for seed {seed} after {place}")
+    raise RuntimeError(f"the generator {family.name} has no more distinct problems for seed {seed} after {place}")
 
 
-def _tell(rng: Random) -> tuple[_Story, str, str]:
+def _tell(rng: Random, family: Family) -> tuple[_Story, str, str]:
     """One story, its question, and its content: the question with every name and thing blanked."""
     name = rng.choice(sorted(SCENARIOS))
     scenario = SCENARIOS[name]
@@ -84,11 +106,11 @@ def _tell(rng: Random) -> tuple[_Story, str, str]:
         "p_obj": "him" if pronoun == "He" else "her",
         "O": rng.choice(scenario.things),
     }
-    story = _Story(rng, words)
-    count = rng.choice(STEPS)
+    story = _Story(rng, family, words)
+    count = rng.choice(family.steps)
     ending = rng.choice(["share", "price", None, None])
     unit = words["O"]
-    a, b = rng.randint(2, 9), rng.randint(2, 12)
+    a, b = rng.randint(2, family.groups), rng.randint(2, family.size)
     story.say(scenario.opening, a=a, b=b)
     story.total = story.work_out(a, "*", b, unit)
     while len(story.steps) < count - 1:
@@ -102,21 +124,21 @@ def _tell(rng: Random) -> tuple[_Story, str, str]:
 
 def _move(story: _Story, scenario: Scenario, room: int) -> None:
     """One turn of the story: some more, some less, or (two steps) some groups more."""
-    rng, unit = story.rng, story.words["O"]
+    rng, family, unit = story.rng, story.family, story.words["O"]
     moves = ["more", "groups"] if room >= 2 else ["more"]
     if scenario.less and story.total > 6:
         moves += ["less", "less"]
-    chosen = rng.choice(moves) if story.total + 4 <= MOST else "less" if scenario.less else "more"
+    chosen = rng.choice(moves) if story.total + 4 <= family.most else "less" if scenario.less else "more"
     if chosen == "groups":
         a, b = rng.randint(2, 6), rng.randint(2, 9)
         story.say(rng.choice(scenario.groups), a=a, b=b)
         story.total = story.work_out(story.total, "+", story.work_out(a, "*", b, unit), unit)
     elif chosen == "less":
-        n = rng.randint(2, min(30, story.total - 2))
+        n = rng.randint(2, min(family.turn, story.total - 2))
         story.say(rng.choice(scenario.less), n=n)
         story.total = story.work_out(story.total, "-", n, unit)
     else:
-        n = rng.randint(2, 30)
+        n = rng.randint(2, family.turn)
         story.say(rng.choice(scenario.more), n=n)
         story.total = story.work_out(story.total, "+", n, unit)
 
@@ -131,9 +153,9 @@ def _end(story: _Story, scenario: Scenario, ending: str | None) -> str:
         story.say(clause, k=k)
         story.total = story.work_out(story.total, "/", k, _asked_thing(asked, story.words["O"]))
         return asked
-    if ending == "price" and scenario.price and story.total * 2 <= MOST_ANSWER:
+    if ending == "price" and scenario.price and story.total * 2 <= story.family.most_answer:
         clause, asked = rng.choice(scenario.price)
-        k = rng.randint(2, min(9, MOST_ANSWER // story.total))
+        k = rng.randint(2, min(9, story.family.most_answer // story.total))
         story.say(clause, k=k)
         story.total = story.work_out(story.total, "*", k, "dollars")
         return asked

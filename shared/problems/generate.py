@@ -8,6 +8,7 @@ from shared.problems import arithmetic, mistakes
 
 GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {
     "arithmetic": arithmetic.sequence,
+    "arithmetic-hard": lambda seed: arithmetic.sequence(seed, arithmetic.HARD),
     "arithmetic-labelled": mistakes.sequence,
 }
 MOST_GENERATED = 1_000_000

@@ -15,12 +15,18 @@ EQUALITY = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
 SEEDS = st.integers(min_value=0, max_value=2**31)
 
 
+FAMILIES = {"arithmetic": (2, 4, 300), "arithmetic-hard": (4, 6, 1000)}
+"""Family -> fewest and most steps, and what no answer reaches."""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=25, deadline=None)
-@given(SEEDS)
-def test_every_equality_is_true_and_the_last_is_the_answer(seed: int) -> None:
-    for problem in generate("arithmetic", seed, 0, 40):
+@given(seed=SEEDS)
+def test_every_equality_is_true_and_the_last_is_the_answer(family: str, seed: int) -> None:
+    fewest, most, bound = FAMILIES[family]
+    for problem in generate(family, seed, 0, 40):
         *steps, conclusion = (problem.solution or "").splitlines()
-        assert 2 <= len(steps) <= 4
+        assert fewest <= len(steps) <= most and problem.id.startswith(f"{family}-{seed}-")
         assert conclusion == f"The answer is {problem.answer}."
         known = {int(number) for number in re.findall(r"\d+", problem.question)}
         for number, step in enumerate(steps, 1):
@@ -31,7 +37,7 @@ def test_every_equality_is_true_and_the_last_is_the_answer(seed: int) -> None:
             assert {a, b} <= known, "a step uses only what the question or an earlier step gave"
             known.add(c)
         assert str(c) == problem.answer
-        assert 0 < c < 300
+        assert 0 < c < bound
 
 
 @settings(max_examples=15, deadline=None)
