@@ -1,11 +1,12 @@
 """Checks worked out in parts: how a person re-checks an equality on paper, in steps so small that each is easy.
 
     48 - 27 = 21    checked by 21 + 20 = 41, 41 + 7 = 48
-    48 - 27 = 29    refuted by 29 + 20 = 49, 49 + 1 = 50, 50 + 6 = 56, not 48; put right by 48 - 20 = 28, 28 - 7 = 21
+    48 - 27 = 29    refuted by 29 + 20 = 49, 49 + 7 = 56, not 48; put right by 48 - 20 = 28, 28 - 7 = 21
     32 * 6 = 192    checked by 30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192
 
 A difference and a quotient are checked by the inverse operation, which finds out more: a model that has just written a wrong result
-is inclined to write it again. Only whole numbers up to LARGEST are worked out.
+is inclined to write it again. Parts are those of decimal places and no smaller: going by way of the next ten (49 + 1 = 50,
+50 + 6 = 56) taught SmolLM2 false alarms, three times as many, and cost 6 points. Only whole numbers up to LARGEST are worked out.
 """
 
 import operator
@@ -53,22 +54,15 @@ def _whole(equality: Equality) -> tuple[int, int, int] | None:
 
 
 def _worked(left: int, sign: str, right: int) -> str:
-    """The calculation in parts: thousands, hundreds, tens and ones, and ones by way of the next ten; factors by their places."""
+    """The calculation in parts: the second number, or the larger factor, by its decimal places."""
     if sign == "*":
         return _product(left, right)
     said = []
-    for part in _parts(left, sign, right):
+    for part in _places(right) or [0]:
         after = _APPLY[sign](left, part)
         said.append(f"{left} {sign} {part} = {after}")
         left = after
     return ", ".join(said)
-
-
-def _parts(left: int, sign: str, right: int) -> list[int]:
-    *places, ones = _places(right) if right % 10 else [*_places(right), 0]
-    to_ten = -left % 10 if sign == "+" else left % 10
-    bridged = [to_ten, ones - to_ten] if 0 < to_ten < ones else [ones]
-    return [*places, *(part for part in bridged if part)] or [0]
 
 
 def _places(number: int) -> list[int]:
