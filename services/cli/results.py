@@ -45,6 +45,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:
         parts += [costs_table(found["costs"]), *why_failed(found["costs"]), ""]
+    for stage, pick in found["picks"].items():
+        parts += [pick_table(stage, pick), ""]
     for stage, curation in found["curations"].items():
         parts += [curation_table(stage, curation), ""]
     for stage, dataset in found["datasets"].items():
@@ -115,6 +117,19 @@ def why_failed(costs: Mapping[str, Mapping[str, Any]]) -> list[Text]:
     """Why samples of a stage were not accepted, where it says so."""
     reasons = [(stage, reason, count) for stage, one in costs.items() for reason, count in one.get("failed", {}).items()]
     return [Text(f"  {stage}: {count:,} times {reason}", style="dim") for stage, reason, count in reasons]
+
+
+def pick_table(stage: str, pick: Mapping[str, Any]) -> RenderableType:
+    """The trainings that were chosen from, the chosen one in green."""
+    heading = Text.assemble(("Pick ", "bold"), f"{stage}: {pick['model']}, by pass@1 in {pick['measured']}")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    table.add_column("training", no_wrap=True)
+    for title in ("pass@1", "avg tokens"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, (accuracy, stderr, tokens) in sorted(pick["candidates"].items(), key=lambda one: -one[1][0]):
+        style = "bold green" if name == pick["model"] else ""
+        table.add_row(Text(name, style=style), Text(f"{accuracy:.1%} ± {100 * stderr:.1f}", style=style), f"{tokens:.0f}")
+    return Group(heading, table)
 
 
 def curation_table(stage: str, curation: Mapping[str, Any]) -> RenderableType:

@@ -13,6 +13,8 @@ from shared.contracts.stages import (
     CurateStage,
     EvalRewardStage,
     EvaluateStage,
+    PickStage,
+    RetrainStage,
     SearchStage,
     SelectStage,
     Service,
@@ -57,13 +59,15 @@ def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[N
         found = list(_eval_reward(ledger, run_id, recipe, stage, roles))
     elif isinstance(stage, CompileStage):
         found = list(_compile(ledger, run_id, stage, roles))
-    elif isinstance(stage, TrainStage):
-        found = [_item("train", stage.service, Payload(roles={"base": resolve(ledger, run_id, recipe, stage.base)}), TRAINING)]
+    elif isinstance(stage, TrainStage | RetrainStage):
+        training = recipe.training(name)
+        assert training, "a recipe is checked: a retrain repeats a training"
+        found = [_item("train", stage.service, Payload(roles={"base": resolve(ledger, run_id, recipe, training.base)}), TRAINING)]
     elif isinstance(stage, CurateStage):
         whole = next(_slices(ledger, run_id, recipe, stage.problems, sys.maxsize))  # near-duplicates lie anywhere
         found = [_item("curate", stage.service, Payload(problems=whole))]
-    elif isinstance(stage, SelectStage):
-        found = [_item("select", stage.service, Payload())]
+    elif isinstance(stage, SelectStage | PickStage):
+        found = [_item(stage.kind, stage.service, Payload())]
     elif isinstance(stage, TranslateStage):
         found = list(_translate(ledger, run_id, stage, roles))
     else:
@@ -81,12 +85,11 @@ def resolve(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> ModelRef:
     uri = model_uri(ledger, run_id, name)
     if uri is None:
         raise CannotPlan(f"stage {name} made no checkpoint")
-    root = name
-    while isinstance(stage := recipe.stages.get(root), TrainStage):
-        root = stage.base
+    made, root = recipe.training(name), name
+    while training := recipe.training(root):
+        root = training.base
     base = recipe.models[root]
-    made = recipe.stages[name]
-    prm = "longthought" if isinstance(made, TrainStage) and made.method == "prm" else None
+    prm = "longthought" if made and made.method == "prm" else None
     return ModelRef(name=name, spec=ModelSpec(model=uri, max_model_len=base.max_model_len, engine=base.engine, prm=prm))
 
 

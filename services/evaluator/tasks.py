@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 from services.evaluator.judging import Judge, attempted, is_right
+from services.evaluator.pick import pick
 from services.evaluator.report import NothingGraded, Served, build_report, publish
 from services.evaluator.sampling import prompt_of, sample_problem
 from shared.contracts.problem import Problem
-from shared.contracts.stages import EvaluateStage
+from shared.contracts.report import RunReport
+from shared.contracts.stages import EvaluateStage, PickStage
 from shared.contracts.thought import Response
 from shared.engines.client import Endpoint, EngineDied, RequestRefused
 from shared.ledger.items import LeaseLost, NewRecord, Result
@@ -118,3 +120,15 @@ async def _close(work: Work) -> Result:
     report = await asyncio.to_thread(publish, report, work.folder)
     summary = {name: round(score.pass_at_1, 4) for name, score in report.models.items()}
     return Result(records=[NewRecord("report", "report", report.model_dump(mode="json"))], summary=summary)
+
+
+@handles("pick")
+async def choose(work: Work) -> Result:
+    """The `pick` record."""
+    stage: PickStage = work.stage
+    (body,) = await work.records(stage.measured, "report")
+    scores = RunReport.model_validate(body).models
+    if missing := [name for name in stage.models if name not in scores]:
+        raise Hopeless(f"`{stage.measured}` has no figures of {', '.join(missing)}: their items died, so nothing can be picked")
+    found = pick(stage, scores, work.origin())
+    return Result([NewRecord("pick", "pick", found.model_dump(mode="json"))], summary={"model": found.model})

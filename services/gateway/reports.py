@@ -33,7 +33,7 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
 
     `models`: a model's figures by its name; measured by several stages, by NAME@STAGE. `rewards`: a reward's figures, by stage.
     `scores`: people's, by stage, beside the machine's of the same samples. `costs`: US dollars by stage, for an item and for an
-    accepted sample. `plots`: `file` is the path below `files/`.
+    accepted sample. `picks`: which training was chosen, and from which, by stage. `plots`: `file` is the path below `files/`.
     """
     reports = {row.stage: row.body for row in _all(ledger, run.id, "report")}
     times = Counter(name for report in reports.values() for name in report["models"])
@@ -56,6 +56,7 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
         "rewards": {row.stage: row.body for row in _all(ledger, run.id, "reward_report")},
         "scores": people(ledger, run.id, _all(ledger, run.id, "score")),
         "costs": costs(ledger, run.id),
+        "picks": {row.stage: row.body for row in _all(ledger, run.id, "pick")},
         "curations": {row.stage: row.body for row in _all(ledger, run.id, "curation")},
         "datasets": {row.stage: row.body for row in _all(ledger, run.id, "dataset")},
         "checkpoints": {row.stage: row.body for row in _all(ledger, run.id, "checkpoint")},

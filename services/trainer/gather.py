@@ -35,16 +35,15 @@ Trained = Trainable | PreferencePair | StepLabels
 T = TypeVar("T", bound=Trained)
 
 
-async def gather(work: Work) -> list[Row]:
-    """The rows of a train stage, the same on every attempt. Raises Hopeless, naming what is missing, if there are none."""
-    stage: TrainStage = work.stage
-    found = {kind: await _usable(work, kind, model) for kind, model in KINDS[stage.config].items()}
+async def gather(work: Work, stage: TrainStage) -> list[Row]:
+    """The rows of a training, the same on every attempt. Raises Hopeless, naming what is missing, if there are none."""
+    found = {kind: await _usable(work, stage.data, kind, model) for kind, model in KINDS[stage.config].items()}
     mine = [record for records in found.values() for record in records]
     partner = PARTNER.get(stage.config) if stage.match_counts else None
     other: list[Trained] = []
     if partner:
         for kind, model in KINDS[partner].items():
-            other += await _usable(work, kind, model)
+            other += await _usable(work, stage.data, kind, model)
         mine = matched(mine, other)
     chosen = limited(mine, stage.max_samples, work.recipe.seed)
     if not chosen:
@@ -78,8 +77,8 @@ def _parts(thought: LongThought, role: Role) -> tuple[tuple[int, int], ...]:
     return tuple((ends[place], ends[place + 1]) for place, span in enumerate(thought.spans) if span.role is role)
 
 
-async def _usable(work: Work, kind: str, model: type[Record]) -> list[Trained]:
-    bodies: list[dict[str, Any]] = await work.records(work.stage.data, kind)
+async def _usable(work: Work, data: str, kind: str, model: type[Record]) -> list[Trained]:
+    bodies: list[dict[str, Any]] = await work.records(data, kind)
     records = [cast(Trained, model.model_validate(body)) for body in bodies]
     return [record for record in records if record.split == "train" and _teaches(record)]
 

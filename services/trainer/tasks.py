@@ -15,8 +15,8 @@ from services.trainer.device import with_device
 from services.trainer.gather import gather
 from services.trainer.job import Done, Event, Job, Row, Saved, Started, Step, fingerprint, write_rows
 from shared.artifacts import upload_folder
-from shared.contracts.report import Checkpoint
-from shared.contracts.stages import TrainStage
+from shared.contracts.report import Checkpoint, Pick
+from shared.contracts.stages import RetrainStage, TrainStage
 from shared.engines.models import resolve_model
 from shared.ledger.items import NewModel, NewRecord, Result
 from shared.prompts import version
@@ -42,13 +42,14 @@ async def trainable(work: Work) -> Result:
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])
 
 
+@handles("retrain")
 @handles("train")
 async def train(work: Work) -> Result:
     """One training, from the ledger's records to a checkpoint; a second attempt goes on from the first one's last checkpoint."""
-    stage: TrainStage = work.stage
+    stage = await _settings(work)
     base = work.payload.roles["base"]
-    rows = await gather(work)
-    budget = await _budget(work)
+    rows = await gather(work, stage)
+    budget = await _budget(work, stage)
     folder = await asyncio.to_thread(resolve_model, base.spec.model)
     place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows))
     scratch = await asyncio.to_thread(_scratch, rows)
@@ -98,9 +99,19 @@ async def train(work: Work) -> Result:
     return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
 
 
-async def _budget(work: Work) -> int | None:
+async def _settings(work: Work) -> TrainStage:
+    """The stage; of a `retrain`, the one that was picked, with the seed and the budget given there."""
+    stage: TrainStage | RetrainStage = work.stage
+    if isinstance(stage, TrainStage):
+        return stage
+    (body,) = await work.records(stage.like, "pick")
+    picked = work.recipe.stages[Pick.model_validate(body).model]
+    assert isinstance(picked, TrainStage), "a recipe is checked: trainings are picked"
+    return picked.model_copy(update={"seed": stage.seed, "tokens_of": stage.tokens_of or picked.tokens_of})
+
+
+async def _budget(work: Work, stage: TrainStage) -> int | None:
     """The tokens that the training named by `tokens_of` saw."""
-    stage: TrainStage = work.stage
     if stage.tokens_of is None:
         return None
     (body,) = await work.records(stage.tokens_of, "checkpoint")

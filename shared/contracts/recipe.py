@@ -16,7 +16,16 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Record
 from shared.contracts.models import ModelSpec, Name, ProblemSource
-from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, Stage, TrainStage
+from shared.contracts.stages import (
+    CompileStage,
+    CurateStage,
+    EvaluateStage,
+    ImportStage,
+    PickStage,
+    RetrainStage,
+    Stage,
+    TrainStage,
+)
 from shared.contracts.stages.data import Difficulty
 
 PREFLIGHT = "preflight"
@@ -29,7 +38,11 @@ GIVERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("compile", "trees"): ("search", "import"),
     ("compile", "data"): ("import", "reformat", *_RESPONSES),
     ("train", "data"): ("import", "reformat", *_RESPONSES, "compile"),
-    ("train", "tokens_of"): ("train",),
+    ("train", "tokens_of"): ("train", "retrain"),
+    ("retrain", "tokens_of"): ("train", "retrain"),
+    ("retrain", "like"): ("pick",),
+    ("pick", "measured"): ("evaluate",),
+    ("pick", "models"): ("train",),
 }
 """(kind of stage, its field) -> the kinds that the field may name; every other field names a model or a train stage."""
 
@@ -72,14 +85,13 @@ class Recipe(Record):
         judges = stage.reward.judges() if hasattr(stage, "reward") else ()
         scorers = {f"reward.{field}" for field, part in judges if part.kind == "prm"}
         for field, target in stage.references():
-            wanted = GIVERS.get((stage.kind, field.partition(".")[0]), ("model", "train"))
+            wanted = GIVERS.get((stage.kind, field.partition(".")[0]), ("model", "train", "retrain"))
             found = "model" if target in self.models else self.stages[target].kind if target in self.stages else None
             if found is None:
                 raise ValueError(f"{where}.{field}: nothing is named `{target}`")
             if found not in wanted:
                 raise ValueError(f"{where}.{field}: `{target}` is a {found}, not a {' or '.join(wanted)}")
-            other = self.stages.get(target)
-            trained = other if isinstance(other, TrainStage) else None
+            trained = self.training(target)
             prm = trained.method == "prm" if trained else target in self.models and self.models[target].prm is not None
             if field != "tokens_of" and trained and trained.lora and not trained.lora.merge:
                 raise ValueError(
@@ -106,6 +118,8 @@ class Recipe(Record):
             wanted = {"trees": "trees", "data": "samples"}.get(field.partition(".")[0], given)
             if isinstance(other, ImportStage) and given != wanted:
                 raise ValueError(f"{where}.{field}: `{target}` imports {given}, not {wanted} (its `format`)")
+        if isinstance(stage, PickStage):
+            self._check_pick(where, stage)
         if isinstance(stage, CurateStage) and stage.difficulty:
             self._check_difficulty(where, stage, stage.difficulty)
         if stage.kind == "train":
@@ -116,6 +130,23 @@ class Recipe(Record):
                 raise ValueError(
                     f"{where}.config: `{stage.config}` does not go with data of a {source.kind} stage (it gives: {names})"
                 )
+
+    def _check_pick(self, where: str, stage: PickStage) -> None:
+        measured = self.stages[stage.measured]
+        assert isinstance(measured, EvaluateStage)
+        for place, name in enumerate(stage.models):
+            if name not in measured.models:
+                raise ValueError(f"{where}.models.{place}: `{stage.measured}` does not measure `{name}`")
+        trainings = [one for one in map(self.training, stage.models) if one]
+        if len({(one.method, one.base) for one in trainings}) > 1:
+            raise ValueError(f"{where}.models: they are not of one method and from one base: {', '.join(stage.models)}")
+
+    def training(self, name: str) -> TrainStage | None:
+        """The train stage of this name; of a `retrain`, one of those it may repeat (method and base are the same). Else None."""
+        stage = self.stages.get(name)
+        if isinstance(stage, RetrainStage) and isinstance(pick := self.stages.get(stage.like), PickStage):
+            stage = self.stages.get(pick.models[0])
+        return stage if isinstance(stage, TrainStage) else None
 
     def _check_difficulty(self, where: str, stage: CurateStage, band: Difficulty) -> None:
         measured = self.stages[band.measured]

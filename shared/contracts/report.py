@@ -141,6 +141,18 @@ class SelectionReport(Record):
     """Of the chosen ones."""
 
 
+class Pick(Record):
+    """The outcome of a `pick` stage."""
+
+    origin: Origin
+    measured: str
+    """The evaluate stage that was gone by."""
+    model: str
+    """The training that was chosen."""
+    candidates: dict[str, tuple[float, float, float]]
+    """Training -> its pass@1, the standard error of that, and its average output tokens; as the recipe has them."""
+
+
 class Checkpoint(Record):
     """A trained model, with its lineage."""
 

@@ -44,7 +44,8 @@ class Payload(Record):
     | eval_reward | `problems` (at most 32), `roles`; the closing item `close` and `roles` |
     | compile | `keys` of at most 200 trees, `roles`; or `stage` and `keys` of at most 50 problems' responses; the closing item
     only `close` |
-    | train | `roles` (`base`) |
+    | train, retrain | `roles` (`base`) |
+    | pick | nothing |
     | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` where the stage names one); the closing item `close` and in
     `roles` all models by their names |
     """

@@ -6,7 +6,6 @@ from typing import Any
 from shared.contracts.base import Frozen
 from shared.contracts.models import ModelSpec
 from shared.contracts.recipe import Recipe
-from shared.contracts.stages import TrainStage
 from shared.pricing import teachers, texts, trees
 from shared.pricing.assumptions import Assumptions
 from shared.pricing.lengths import Measured
@@ -28,6 +27,8 @@ STAGES: dict[str, Priced] = {
     "compile": texts.compile_,
     "train": texts.train,
     "evaluate": texts.evaluate,
+    "pick": texts.pick,
+    "retrain": texts.retrain,
 }
 """Kind of stage -> what it does."""
 TRAINING_OPERATIONS = 6.0
@@ -127,9 +128,9 @@ def price(
 def root(recipe: Recipe, name: str) -> str:
     """The recipe's model that a name means, or that its checkpoint was trained from."""
     while name not in recipe.models:
-        stage = recipe.stages[name]
-        assert isinstance(stage, TrainStage)
-        name = stage.base
+        training = recipe.training(name)
+        assert training
+        name = training.base
     return name
 
 
@@ -139,8 +140,8 @@ def _stage_price(recipe: Recipe, name: str, work: Work, speed: Throughput, sizes
         _calls_price(one, recipe.models[root(recipe, one.model)], speed, sizes[root(recipe, one.model)]) for one in work.asked
     )
     hours = total(one.device_hours for one in asked)
-    if isinstance(stage, TrainStage):
-        share = sizes[root(recipe, stage.base)] / REFERENCE * work.operations / TRAINING_OPERATIONS
+    if work.trained.high:
+        share = sizes[root(recipe, name)] / REFERENCE * work.operations / TRAINING_OPERATIONS
         hours = hours + work.trained * (share / speed.train / 3600)
     return StagePrice(
         name=name,

@@ -1,6 +1,15 @@
 """Stages without a teacher: import, curate, select, compile, train, evaluate."""
 
-from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, SelectStage, TrainStage
+from shared.contracts.stages import (
+    CompileStage,
+    CurateStage,
+    EvaluateStage,
+    ImportStage,
+    PickStage,
+    RetrainStage,
+    SelectStage,
+    TrainStage,
+)
 from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS
 from shared.pricing.judges import judgement, tries
 from shared.pricing.ranges import Range, between, ranged, total
@@ -132,6 +141,34 @@ def train(stage: TrainStage, known: Known) -> Work:
         given=Given(writes=learned if stage.method == "sft" else None, trained=trained),
         notes=tuple(notes),
     )
+
+
+def pick(stage: PickStage, known: Known) -> Work:
+    """One item, which reads a report."""
+    return Work(items=ranged(1))
+
+
+def retrain(stage: RetrainStage, known: Known) -> Work:
+    """One item: any of the trainings that may be picked, each as likely."""
+    picked = known.recipe.stages[stage.like]
+    assert isinstance(picked, PickStage)
+    candidates = [known.recipe.stages[name] for name in picked.models]
+    found = [train(one, known) for one in candidates if isinstance(one, TrainStage)]
+    tokens, answers = [one.trained for one in found], [one.given.writes for one in found if one.given.writes]
+    trained = known.done[stage.tokens_of].trained if stage.tokens_of else _any(tokens)
+    return Work(
+        items=ranged(1),
+        trained=trained,
+        operations=max(one.operations for one in found),
+        given=Given(writes=_any(answers) if answers else None, trained=trained),
+        assumed=tuple(dict.fromkeys(name for one in found for name in one.assumed)),
+        notes=(f"as {' or '.join(picked.models)}",),
+    )
+
+
+def _any(ranges: list[Range]) -> Range:
+    expected = sum(one.expected for one in ranges) / len(ranges)
+    return between(min(one.low for one in ranges), expected, max(one.high for one in ranges))
 
 
 def _grpo(stage: TrainStage, known: Known, samples: Range, data: Texts) -> Work:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from shared import prompts
 from shared.contracts.models import Sampling
 from shared.contracts.recipe import Recipe
-from shared.contracts.stages import TrainStage
 from shared.pricing.assumptions import Assumptions
 from shared.pricing.lengths import Measured, tokens
 from shared.pricing.ranges import NOTHING, Range, between, ranged, total
@@ -175,7 +174,7 @@ def writes(name: str, known: Known, problems: Problems) -> Range:
         learned = known.done[name].writes
         if learned is not None:
             return learned
-        stage = known.recipe.stages[name]
-        assert isinstance(stage, TrainStage)
-        name = stage.base  # preferences do not say how long an answer is: its base's does
+        training = known.recipe.training(name)
+        assert training
+        name = training.base  # preferences do not say how long an answer is: its base's does
     return problems.solution * known.assumptions.spread

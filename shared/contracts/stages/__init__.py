@@ -16,7 +16,7 @@ from shared.contracts.stages.data import (
     TranslateStage,
 )
 from shared.contracts.stages.search import SEARCH_PARAMETERS, EvalRewardStage, SearchStage
-from shared.contracts.stages.train import EvaluateStage, TrainStage
+from shared.contracts.stages.train import EvaluateStage, PickStage, RetrainStage, TrainStage
 
 Stage = Annotated[
     ImportStage
@@ -30,7 +30,9 @@ Stage = Annotated[
     | EvalRewardStage
     | CompileStage
     | TrainStage
-    | EvaluateStage,
+    | EvaluateStage
+    | PickStage
+    | RetrainStage,
     Field(discriminator="kind"),
 ]
 
@@ -43,8 +45,10 @@ __all__ = [
     "EvalRewardStage",
     "EvaluateStage",
     "ImportStage",
+    "PickStage",
     "Refiner",
     "ReformatStage",
+    "RetrainStage",
     "SearchStage",
     "SelectStage",
     "Service",

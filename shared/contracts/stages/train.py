@@ -121,6 +121,40 @@ class TrainStage(StageBase):
             yield "tokens_of", self.tokens_of
 
 
+class PickStage(StageBase):
+    """The best of several trainings, by what an evaluate stage measured on problems that no later stage reports on."""
+
+    kind: Literal["pick"] = "pick"
+    service: ClassVar[Service] = Service.EVALUATOR
+    measured: str
+    """The evaluate stage."""
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The trainings to choose among, of one method and from one base. Of equally good ones the one with fewer output tokens, then
+    the first."""
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "measured", self.measured
+        yield from ((f"models.{place}", model) for place, model in enumerate(self.models))
+
+
+class RetrainStage(StageBase):
+    """The training that a `pick` stage chose, once more: all its settings but those given here."""
+
+    kind: Literal["retrain"] = "retrain"
+    service: ClassVar[Service] = Service.TRAINER
+    like: str
+    """The pick stage."""
+    seed: int
+    tokens_of: str | None = None
+    """As a train stage's."""
+    deadline_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+
+    def references(self) -> Iterator[tuple[str, str]]:
+        yield "like", self.like
+        if self.tokens_of:
+            yield "tokens_of", self.tokens_of
+
+
 class EvaluateStage(StageBase):
     """Models measured on problems under one set of conditions."""
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.gather import gather, limited, matched
+from services.trainer import gather as module
+from services.trainer.gather import limited, matched
 from services.trainer.job import Pair, Sample, Steps
 from shared.contracts.base import Origin
 from shared.contracts.recipe import Recipe
@@ -59,6 +60,10 @@ def response(problem: str, verified: bool) -> Response:
         prompt_tokens=1,
         completion_tokens=1,
     )
+
+
+async def gather(work: Work) -> list[Any]:
+    return list(await module.gather(work, work.stage))
 
 
 Records = Mapping[str, Sequence[Trainable | PreferencePair | StepLabels]]

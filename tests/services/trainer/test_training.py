@@ -18,7 +18,8 @@ from services.trainer.stopping import Stopping
 from shared.contracts.base import Origin
 from shared.contracts.models import ModelSpec
 from shared.contracts.recipe import Recipe
-from shared.contracts.report import Checkpoint
+from shared.contracts.report import Checkpoint, Pick
+from shared.contracts.stages import RetrainStage
 from shared.contracts.thought import Example
 from shared.contracts.work import ModelRef, Payload
 from shared.ledger.database import Ledger
@@ -289,3 +290,39 @@ async def test_two_processes_train_as_one(tmp_path, tiny_model):
     await launch.run(job, tmp_path / "job.json", tmp_path / "log.txt", hear)
     assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
     assert len(together.of(Started)) == len(together.of(Done)) == 1, "one process speaks for both"
+
+
+class PickedWork:
+    """What a `retrain` item asks of a Work before it trains."""
+
+    def __init__(self, stage: RetrainStage) -> None:
+        taught = {"kind": "train", "base": "base", "data": "data"}
+        stages = {
+            "data": {"kind": "import", "problems": "p"},
+            "one": {**taught, "learning_rate": 1e-3},
+            "two": {**taught, "learning_rate": 1e-4, "epochs": 2},
+            "tries": {"kind": "evaluate", "models": ["one", "two"], "problems": "p"},
+            "best": {"kind": "pick", "measured": "tries", "models": ["one", "two"]},
+            "again": stage.model_dump(),
+        }
+        head = {"name": "t", "models": {"base": {"model": "m"}}, "problems": {"p": {"set": "p"}}}
+        self.recipe = Recipe.model_validate({**head, "stages": stages})
+        self.stage = self.recipe.stages["again"]
+
+    async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
+        origin = Origin(run_id="run", stage="best")
+        picked = Pick(origin=origin, measured="tries", model="two", candidates={"one": (0.1, 0.0, 1), "two": (0.2, 0.0, 1)})
+        checkpoint = Checkpoint(
+            origin=origin, uri="u", base="m", method="sft", samples=1, steps=1, epochs=1, train_tokens=77, loss=0, seconds=1
+        )
+        body = {("best", "pick"): picked, ("one", "checkpoint"): checkpoint}[stage, kind]
+        return [body.model_dump(mode="json")]
+
+
+async def test_what_was_picked_is_trained_again_with_another_seed_and_budget():
+    work = cast(Work, PickedWork(RetrainStage(like="best", seed=3, tokens_of="one")))
+    stage = await tasks._settings(work)
+    assert (stage.learning_rate, stage.epochs, stage.seed) == (1e-4, 2, 3)
+    assert await tasks._budget(work, stage) == 77
+    plain = cast(Work, PickedWork(RetrainStage(like="best", seed=4)))
+    assert await tasks._budget(plain, await tasks._settings(plain)) is None

@@ -80,3 +80,39 @@ def test_an_adapter_that_is_not_merged_serves_nobody() -> None:
     apart = changed("stages.journey.lora", {"merge": False}, GOOD)
     with pytest.raises(ValidationError, match="`journey` leaves an adapter, which no engine of ours serves"):
         Recipe.model_validate(apart)
+
+
+TRIES = {
+    **GOOD["stages"],
+    "slow": {**TAUGHT, "config": "journey", "learning_rate": 1e-5},
+    "tries": {"kind": "evaluate", "models": ["journey", "slow", "policy"], "problems": "few"},
+    "best": {"kind": "pick", "measured": "tries", "models": ["journey", "slow"]},
+    "again": {"kind": "retrain", "like": "best", "seed": 1},
+    "matched": {"kind": "retrain", "like": "best", "seed": 1, "tokens_of": "again"},
+    "final": {"kind": "evaluate", "models": ["again", "matched"], "problems": "few"},
+}
+
+
+def test_what_was_picked_is_trained_again() -> None:
+    recipe = Recipe.model_validate({**GOOD, "stages": TRIES})
+    assert recipe.needs("again") == ("best",) and recipe.needs("final") == ("again", "matched")
+    training = recipe.training("again")
+    assert training and (training.method, training.base) == ("sft", "policy")
+    assert recipe.training("tries") is None and recipe.training("base") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("best.models", ["journey", "base"], "stages.best.models.1: `base` is a model, not a train"),
+        ("best.models", ["journey", "again"], "stages.best.models.1: `again` is a retrain, not a train"),
+        ("best.models", ["journey", "policy"], "stages.best.models: they are not of one method and from one base: journey, policy"),
+        ("tries.models", ["journey"], "stages.best.models.1: `tries` does not measure `slow`"),
+        ("again.like", "tries", "stages.again.like: `tries` is a evaluate, not a pick"),
+        ("measure.models", ["best"], "stages.measure.models.0: `best` is a pick, not a model or train or retrain"),
+    ],
+)
+def test_what_cannot_be_picked(path: str, value: Any, named: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Recipe.model_validate(changed(f"stages.{path}", value, {**GOOD, "stages": TRIES}))
+    assert named in str(refused.value)
