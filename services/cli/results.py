@@ -45,7 +45,7 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:
         parts += [costs_table(found["costs"]), *why_failed(found["costs"]), ""]
-    for stage, pick in found["picks"].items():
+    for stage, pick in found.get("picks", {}).items():
         parts += [pick_table(stage, pick), ""]
     for stage, curation in found["curations"].items():
         parts += [curation_table(stage, curation), ""]

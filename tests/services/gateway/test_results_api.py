@@ -58,6 +58,7 @@ def test_the_report_is_empty_before_there_is_one(http: TestClient, run_id: str) 
         "scores": {},
         "costs": {},
         "curations": {},
+        "picks": {},
         "datasets": {},
         "checkpoints": {},
     }
