@@ -55,9 +55,9 @@ class ProblemSource(Frozen):
 
     set: str | None = None
     """Name of a set added with `longthought problems add`."""
-    generator: Literal["arithmetic", "arithmetic-hard", "arithmetic-labelled"] | None = None
+    generator: Literal["arithmetic", "arithmetic-hard", "arithmetic-mixed", "arithmetic-labelled"] | None = None
     """`arithmetic`: word problems with worked solutions of 2 to 4 steps; `arithmetic-hard`: of 4 to 6, with larger numbers;
-    `arithmetic-labelled`: these with labelled solutions, most wrong."""
+    `arithmetic-mixed`: one of either in turn; `arithmetic-labelled`: these with labelled solutions, most wrong."""
     seed: int = 0
     skip: Annotated[int, Field(ge=0)] = 0
     """Problems of the set (or of the generator's endless sequence of distinct problems) to pass over first."""

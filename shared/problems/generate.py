@@ -6,9 +6,12 @@ from itertools import islice
 from shared.contracts.problem import Problem
 from shared.problems import arithmetic, mistakes
 
+_MIXED = (arithmetic.sequence, lambda seed: arithmetic.sequence(seed, arithmetic.HARD))
+"""One of each in turn: problem number n of either family is number 2n, or 2n + 1, of the mixture, under the family's own id."""
 GENERATORS: dict[str, Callable[[int], Iterator[Problem]]] = {
     "arithmetic": arithmetic.sequence,
-    "arithmetic-hard": lambda seed: arithmetic.sequence(seed, arithmetic.HARD),
+    "arithmetic-hard": _MIXED[1],
+    "arithmetic-mixed": lambda seed: (one for both in zip(*(source(seed) for source in _MIXED), strict=False) for one in both),
     "arithmetic-labelled": mistakes.sequence,
 }
 MOST_GENERATED = 1_000_000

@@ -84,3 +84,8 @@ def test_the_sequence_is_the_same_everywhere() -> None:
 def test_an_unknown_generator_is_refused() -> None:
     with pytest.raises(ValueError, match="no generator `algebra`"):
         generate("algebra", 0, 0, 1)
+
+
+def test_the_mixture_takes_from_both_families_in_turn() -> None:
+    mixed = list(generate("arithmetic-mixed", 4, 10, 6))
+    assert mixed[::2] == list(generate("arithmetic", 4, 5, 3)) and mixed[1::2] == list(generate("arithmetic-hard", 4, 5, 3))
