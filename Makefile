@@ -7,7 +7,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench-search bench-compile bench-grading bench-train bench-switch lint format locks clean
+.PHONY: help setup demo replicate test bench-search bench-compile bench-grading bench-train bench-switch lint format locks clean
 .SILENT:
 
 help: ## List the targets
@@ -18,6 +18,9 @@ setup: $(VENV)/.installed ## Make the virtual environment .venv from the pinned 
 
 demo: setup ## Run the whole method in small: trees, long thoughts, two trainings, a report (about 15 minutes on 2 cores)
 	$(BIN)/python -m services.cli.demo
+
+replicate: setup ## Journey against shortcut learning, Part 1 in small: about five hours on 2 cores, resumable; writes docs/replication.md
+	$(BIN)/python -m services.cli.replicate $(ARGS)
 
 test: setup ## Run all tests, the real vLLM and the whole stack included
 	$(BIN)/python -m pytest $(ARGS)

@@ -56,6 +56,43 @@ def paired(first: Graded, second: Graded, seed: int = 0) -> Paired:
     )
 
 
+@dataclass(frozen=True)
+class Arms:
+    """Two ways of training against each other, each with several seeds, on the same problems; shares, not percent."""
+
+    problems: int
+    seeds: int
+    """Of the arm that has fewer."""
+    first: float
+    second: float
+    difference: float
+    """`second` less `first`: the mean over problems and seeds of either."""
+    low: float
+    """Ends of the 95% interval, by a bootstrap over problems and over the seeds of either arm."""
+    high: float
+
+
+def arms(first: Sequence[Graded], second: Sequence[Graded], seed: int = 0) -> Arms:
+    """The comparison; an arm is a list of models, one a seed. Raises ValueError if they have no problem in common."""
+    common = sorted(set.intersection(*({name for name, flags in model.items() if flags} for model in (*first, *second))))
+    if not common:
+        raise ValueError("the models were measured on no problem in common")
+    shares = [[[_share(model[problem]) for problem in common] for model in arm] for arm in (first, second)]
+    rng = Random(seed)
+    means = []
+    for _ in range(RESAMPLES):
+        drawn = rng.choices(range(len(common)), k=len(common))
+        ends = []
+        for arm in shares:
+            models = rng.choices(arm, k=len(arm))
+            ends.append(_mean([model[place] for model in models for place in drawn]))
+        means.append(ends[1] - ends[0])
+    means.sort()
+    one, other = (_mean([share for model in arm for share in model]) for arm in shares)
+    low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+    return Arms(len(common), min(len(first), len(second)), one, other, other - one, low, high)
+
+
 def mcnemar(one: int, other: int) -> float:
     """Exact two-sided McNemar test: of `one + other` problems that the two disagree on, each goes either way with chance 1/2."""
     n, k = one + other, min(one, other)

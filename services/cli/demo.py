@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, default=Path("recipes/quickstart.yaml"))
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change the recipe")
     chosen = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     folder = Folder(chosen.data)
     if folder.holder() is not None:
         say(f"`longthought up` runs on {chosen.data} already: stop it with `longthought down --data {chosen.data}`.", error=True)
@@ -111,7 +111,8 @@ def longthought(*words: str) -> list[str]:
     return python("services.cli.main", *words)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A signal's handler: SIGTERM does as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
