@@ -50,6 +50,7 @@ RUN groupadd --gid 10001 longthought \
 COPY --from=locks /opt/venv /opt/venv
 RUN --mount=type=bind,from=package,source=/wheel,target=/wheel \
     /opt/venv/bin/pip install --no-cache-dir --no-deps --no-index /wheel/*.whl
+COPY recipes/accelerate /etc/longthought/accelerate
 # Home is the cache folder, a volume: whatever libraries keep for later (models, tokenised datasets) lies there, and the rest can be read-only. So
 # does what a training writes before it is stored: a tmpfs on /tmp would be too small for a checkpoint.
 ENV PATH=/opt/venv/bin:${PATH} \
@@ -60,6 +61,7 @@ ENV PATH=/opt/venv/bin:${PATH} \
     LONGTHOUGHT_ARTIFACTS_URL=file:///var/lib/longthought/artifacts \
     LONGTHOUGHT_CACHE_DIR=/var/cache/longthought \
     LONGTHOUGHT_ENGINE_LOG_DIR=/var/cache/longthought/logs \
+    LONGTHOUGHT_ACCELERATE_DIR=/etc/longthought/accelerate \
     LONGTHOUGHT_LOG_FORMAT=json
 WORKDIR /var/lib/longthought
 USER 10001:10001

@@ -3,8 +3,8 @@
 import importlib.metadata
 import shutil
 import subprocess
+from pathlib import Path
 
-from services.trainer.launch import accelerate_file
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint
 from shared.contracts.stages import TrainStage
@@ -107,7 +107,7 @@ def _adapter(stage: TrainStage) -> str:
 def code_version() -> str:
     """This system's version, and the commit of the checkout it runs from, where it runs from one."""
     version = importlib.metadata.version("longthought")
-    root = accelerate_file("any").parents[2]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists() or (git := shutil.which("git")) is None:
         return version
     found = subprocess.run([git, "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ import structlog
 
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
 from shared.engines.supervise import supervised
+from shared.settings import settings
 from shared.work.registry import Hopeless
 
 log = structlog.get_logger()
@@ -25,9 +26,6 @@ ON_CPU = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 """Environment that makes training on a CPU faster (measured on 2 cores, torch 2.13)."""
-
-
-ACCELERATE = Path(__file__).parents[2] / "recipes" / "accelerate"
 
 
 class TrainingFailed(Exception):
@@ -48,7 +46,7 @@ def command(job_file: Path, job: Job) -> list[str]:
 
 def accelerate_file(name: str) -> Path:
     """The accelerate configuration of this name, whether it is there or not."""
-    return ACCELERATE / f"{name}.yaml"
+    return settings().accelerate_dir.expanduser() / f"{name}.yaml"
 
 
 def environment() -> dict[str, str]:

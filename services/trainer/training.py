@@ -5,6 +5,7 @@ A method (`sft.py`, `dpo.py`, `prm.py`, `grpo.py`) says how its data becomes row
 """
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,7 @@ def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> dict[str, Any]:
         "warmup_steps": min(round(job.warmup_share * steps), steps - 1),
         "bf16": job.accelerate == "zero3",
         "gradient_checkpointing": cuda if job.gradient_checkpointing is None else job.gradient_checkpointing,
+        "use_liger_kernel": cuda and importlib.util.find_spec("liger_kernel") is not None,
         "use_cpu": not cuda,
         "dataloader_pin_memory": cuda,
         "logging_steps": 1,

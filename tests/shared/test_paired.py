@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.paired import mcnemar, paired
+from shared.paired import arms, mcnemar, paired
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,24 @@ def test_the_other_way_round_it_is_the_opposite(first: dict[str, list[bool]], se
     assert there.difference == pytest.approx(-back.difference) and there.p_value == back.p_value
     assert there.low <= there.difference + 1e-12 and there.difference <= there.high + 1e-12
     assert math.isclose(there.second - there.first, there.difference, abs_tol=1e-12)
+
+
+def test_arms_count_every_seed_and_problem_alike() -> None:
+    first = [{"a": [True, False], "b": [False]}, {"a": [False], "b": [False]}]
+    second = [{"a": [True], "b": [True, False]}, {"a": [True], "b": [True]}, {"a": [True], "c": [True], "b": [False]}]
+    found = arms(first, second)
+    assert (found.problems, found.seeds, found.first, found.second) == (2, 2, 0.125, 0.75)
+    assert found.difference == 0.625 and -1 <= found.low <= 0.625 <= found.high <= 1
+    with pytest.raises(ValueError, match="no problem in common"):
+        arms(first, [{"d": [True]}])
+
+
+def test_an_interval_of_arms_knows_of_seeds() -> None:
+    """Seeds that differ widen it: what one lucky seed gave is no gain."""
+    problems = [f"p{n}" for n in range(300)]
+    half = {problem: [n % 2 == 0] for n, problem in enumerate(problems)}
+    lucky, unlucky = dict.fromkeys(problems, [True]), dict.fromkeys(problems, [False])
+    steady = arms([half, half, half], [half, half, half])
+    shaky = arms([half, half, half], [lucky, lucky, unlucky])
+    assert steady.difference == 0 and steady.high - steady.low < 0.3
+    assert shaky.low < 0 < shaky.difference and shaky.high - shaky.low > 0.6
