@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     """Further arguments of the local vLLM server, as on a command line."""
     engine_log_dir: Path = Path("~/.cache/longthought/logs")
     """Folder of the local engines' logs, one file an engine."""
-    accelerate_dir: Path = Path(__file__).parents[1] / "recipes" / "accelerate"
-    """Folder of the accelerate configurations that train stages name."""
+    accelerate_dir: Path | None = None
+    """Folder of the accelerate configurations that train stages name; None: `recipes/accelerate` of the checkout."""
     engine_requests: Path | None = None
     """A file to which every request to a local engine is appended, a line of JSON each: to see what was asked."""
     engine_kv_gib: int = 2

@@ -46,7 +46,8 @@ def command(job_file: Path, job: Job) -> list[str]:
 
 def accelerate_file(name: str) -> Path:
     """The accelerate configuration of this name, whether it is there or not."""
-    return settings().accelerate_dir.expanduser() / f"{name}.yaml"
+    folder = settings().accelerate_dir or Path(__file__).parents[2] / "recipes" / "accelerate"
+    return folder.expanduser() / f"{name}.yaml"
 
 
 def environment() -> dict[str, str]:
