@@ -63,7 +63,7 @@ def test_an_interval_of_arms_knows_of_seeds() -> None:
     """Seeds that differ widen it: what one lucky seed gave is no gain."""
     problems = [f"p{n}" for n in range(300)]
     half = {problem: [n % 2 == 0] for n, problem in enumerate(problems)}
-    lucky, unlucky = dict.fromkeys(problems, [True]), dict.fromkeys(problems, [False])
+    lucky, unlucky = ({problem: [right] for problem in problems} for right in (True, False))
     steady = arms([half, half, half], [half, half, half])
     shaky = arms([half, half, half], [lucky, lucky, unlucky])
     assert steady.difference == 0 and steady.high - steady.low < 0.3
