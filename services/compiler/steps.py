@@ -11,6 +11,8 @@ _EQUALITY = re.compile(
     rf"(?<![\w.,*/+×÷^(−-])(?<![*/+×÷^(−-] )(?<![*/+×÷^(−-]\$)(?<![*/+×÷^(−-] \$)"
     rf"{_NUMBER} ?([-+*/×÷−]) ?{_NUMBER} ?= ?{_NUMBER}(?! ?[-+*/×÷−^%)] ?[\d$(])"
 )
+SLIP = re.compile(r"(?P<left>[^=]+?) = (?P<right>[^=]+?), not (?P<wrong>[^=]+?)\.?")
+"""A judge's reason that gives another result and no more: "27 - 21 = 6, not 4"."""
 _OPERATORS = {"×": "*", "÷": "/", "−": "-"}
 
 

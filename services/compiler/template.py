@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from services.compiler import phrases
-from services.compiler.steps import equalities, number_of
+from services.compiler.steps import SLIP, equalities, number_of
 from services.compiler.traverse import UNEXPLAINED, Piece
+from services.compiler.worked import wrong_result
 from shared.contracts.thought import Role, Span
 
-_SLIP = re.compile(r"(?P<left>[^=]+?) = (?P<right>[^=]+?), not (?P<wrong>[^=]+?)\.?")
 _ANSWER = re.compile(r"the answer (?P<answer>.+) (?:does not check out|is wrong)")
 _MACHINE = re.compile(r"\b(rollout|completion|sample)s?\b", re.IGNORECASE)
 """A reason that speaks of the search, not of the mathematics: nobody thinks in rollouts."""
@@ -51,7 +51,9 @@ class _PlainWords:
         """Why the trial failed."""
         if tells_of_search(piece.text) or piece.text in UNEXPLAINED:
             return "Check: no, this does not lead to the answer."
-        return f"Check: {piece.text.rstrip('.')}{'' if ' not ' in piece.text else ': no'}."
+        if SLIP.fullmatch(piece.text) or wrong_result(piece.text):
+            return f"Check: {_sentence(piece.text)}"
+        return f"Check: no. {_sentence(piece.text)}"
 
     def backtrack(self, piece: Piece, trial: Sequence[Piece]) -> str:
         """Where the walk goes on."""
@@ -81,7 +83,7 @@ class _Words:
             return self._next(phrases.EARLIER).format(number=number) + bare
         if answer := _ANSWER.fullmatch(piece.text):
             return self._next(phrases.ANSWER).format(**answer.groupdict())
-        if slip := _SLIP.fullmatch(piece.text):
+        if slip := SLIP.fullmatch(piece.text):
             return self._next(phrases.SLIP).format(**slip.groupdict())
         if _MACHINE.search(piece.text) or piece.text in UNEXPLAINED:
             return self._next(phrases.DEAD_END)
@@ -99,7 +101,8 @@ class _Words:
 
     def check(self, piece: Piece) -> str:
         """A re-check of a right step, forwards or through the inverse operation."""
-        inverse = next((equality.inverse for equality in equalities(piece.text)), None)
+        found = equalities(piece.text)
+        inverse = found[0].inverse if len(found) == 1 else None  # of several, a check that is worked out already
         if inverse is not None and self._rng.random() < 0.5:
             return self._next(phrases.CHECK_BACK).format(inverse=inverse)
         return self._next(phrases.CHECK).format(fact=piece.text)

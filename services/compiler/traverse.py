@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from services.compiler.steps import equalities, number_of, sameness
+from services.compiler.steps import SLIP, equalities, number_of, sameness
 from services.compiler.worked import check, refutation
 from shared.contracts.thought import Role
 from shared.contracts.tree import Node, ReasoningTree, Verdict
@@ -241,7 +241,7 @@ def _why(cause: Node, manner: Manner) -> str:
     """
     if cause.verdict is Verdict.INCORRECT:
         reason = (cause.reason or "").strip()
-        worked = refutation(cause.text) if manner.worked and (not reason or equalities(reason)) else None
+        worked = refutation(cause.text) if manner.worked and (not reason or SLIP.fullmatch(reason)) else None
         return worked or reason or UNEXPLAINED[0]
     return f"the answer {cause.answer} does not check out" if cause.answer else UNEXPLAINED[1]
 

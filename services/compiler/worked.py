@@ -1,7 +1,7 @@
 """Checks worked out in parts: how a person re-checks an equality on paper, in steps so small that each is easy.
 
     48 - 27 = 21    checked by 21 + 20 = 41, 41 + 7 = 48
-    48 - 27 = 29    refuted by 29 + 20 = 49, 49 + 7 = 56, not 48; put right by 48 - 20 = 28, 28 - 7 = 21
+    48 - 27 = 29    refuted by 29 + 20 = 49, 49 + 7 = 56, which is not 48; put right by 48 - 20 = 28, 28 - 7 = 21
     32 * 6 = 192    checked by 30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192
 
 A difference and a quotient are checked by the inverse operation, which finds out more: a model that has just written a wrong result
@@ -14,6 +14,8 @@ import operator
 from services.compiler.steps import Equality, equalities
 
 LARGEST = 9_999
+UNLIKE = ", which is not "
+"""Between what the inverse operation comes to and what it should: nobody wrote that, as "..., not 4" would say."""
 _INVERSE = {"-": "+", "/": "*"}
 _APPLY = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
@@ -41,10 +43,15 @@ def refutation(step: str) -> str | None:
     left, right, claimed = numbers
     sign = found[-1].operator
     if sign == "/":
-        return f"{_worked(claimed, '*', right)}, not {left}"
+        return f"{_worked(claimed, '*', right)}{UNLIKE}{left}"
     if sign == "-" and right <= left:
-        return f"{_worked(claimed, '+', right)}, not {left}. {_worked(left, '-', right)}"
+        return f"{_worked(claimed, '+', right)}{UNLIKE}{left}. {_worked(left, '-', right)}"
     return None if sign == "-" else f"{_worked(left, sign, right)}, not {claimed}"
+
+
+def wrong_result(reason: str) -> bool:
+    """Whether a reason is a refutation by the inverse operation."""
+    return UNLIKE in reason and bool(equalities(reason))
 
 
 def _whole(equality: Equality) -> tuple[int, int, int] | None:

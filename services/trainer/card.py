@@ -45,11 +45,11 @@ model = AutoModelForTokenClassification.from_pretrained("this folder")
 ids = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True, return_dict=False)
 for step in steps:
     ids += tokenizer(step, add_special_tokens=False).input_ids + tokenizer("\\n", add_special_tokens=False).input_ids"""
-ADAPTER = """from peft import AutoPeftModelForCausalLM
+ADAPTER = """from peft import {kind}
 from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("this folder")
-model = AutoPeftModelForCausalLM.from_pretrained("this folder")  # fetches its base"""
+model = {kind}.from_pretrained("this folder")  # over its base, which `adapter_config.json` names"""
 
 
 def model_card(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint) -> str:
@@ -69,7 +69,7 @@ def model_card(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint) -> str
         config=stage.config,
         data=stage.data,
         rows="\n".join(f"| {name} | {value} |" for name, value in _facts(recipe, stage, checkpoint, loss).items()),
-        loading=ADAPTER if apart else JUDGES if stage.method == "prm" else WRITES,
+        loading=ADAPTER.format(kind=_peft(stage)) if apart else JUDGES if stage.method == "prm" else WRITES,
     )
 
 
@@ -102,6 +102,10 @@ def _adapter(stage: TrainStage) -> str:
     lora = stage.lora
     fate = "merged into the base" if lora.merge else "kept apart"
     return f"an adapter of rank {lora.rank}, alpha {lora.alpha:g}{' over 4 bits' if lora.quantised else ''}, {fate}"
+
+
+def _peft(stage: TrainStage) -> str:
+    return "AutoPeftModelForTokenClassification" if stage.method == "prm" else "AutoPeftModelForCausalLM"
 
 
 def code_version() -> str:

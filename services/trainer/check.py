@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.trainer.job import REFUSED, Sample
 from services.trainer.launch import accelerate_file
+from services.trainer.sinks import missing_sink
 from shared.contracts.stages import TrainStage
 
 SECONDS = 300.0
@@ -18,9 +19,10 @@ class NotTrainable(Exception):
     """A model that cannot be trained; says why and what to do."""
 
 
-def check_trainable(model: str) -> None:
+def check_trainable(model: str, judges: bool = False) -> None:
     """Proves that a model (a name, a folder, a hub id) resolves, that it is a causal language model which transformers knows, and
-    that its chat template trains: the answer whole, and an end of the turn after it.
+    that its chat template trains: the answer whole, and an end of the turn after it. With `judges`, that a step-level reward model
+    can be made of it.
 
     Raises NotTrainable, and what `resolve_model` raises. Blocks some seconds: call it from a thread.
     """
@@ -28,7 +30,7 @@ def check_trainable(model: str) -> None:
 
     folder = resolve_model(model)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "services.trainer.check", str(folder)]
+    command = [sys.executable, "-m", "services.trainer.check", str(folder), *(["judges"] if judges else [])]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     if run.returncode:
         raise NotTrainable(f"the model {model} cannot be trained: {run.stdout.strip() or run.stderr.strip()[-1000:]}")
@@ -50,17 +52,25 @@ def check_machine(name: str, stage: TrainStage) -> None:
         wanted.append(("the package deepspeed", find_spec("deepspeed") is not None, "accelerate"))
     if cards:
         wanted.append((f"{stage.processes} CUDA devices (there are {cards})", stage.processes <= cards, "processes"))
+    if missing := missing_sink():
+        raise NotTrainable(missing)
     for what, there, field in wanted:
         if not there:
             raise NotTrainable(f"stages.{name}.{field} needs {what}, which the trainer's machine does not have")
 
 
-def problem_of(folder: Path) -> str | None:
-    """Why the model in this folder cannot be trained; None if it can. Imports transformers: for the child process."""
-    from transformers import AutoConfig, AutoTokenizer
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+def problem_of(folder: Path, judges: bool = False) -> str | None:
+    """Why the model in this folder cannot be trained (with `judges`: to judge steps); None if it can.
 
-    from services.trainer.data import DataError, check_mask, encode, end_tokens
+    Imports transformers: for the child process.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    )
+
+    from services.trainer.data import DataError, check_mask, encode, end_tokens, separator
 
     if not any(folder.glob("*.safetensors")):
         return f"{folder} holds no *.safetensors weights"
@@ -71,17 +81,21 @@ def problem_of(folder: Path) -> str | None:
         return f"its config or tokenizer does not load: {error}"
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return f"`{kind}` is not a causal language model that transformers knows"
+    if judges and kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
+        return f"transformers knows no token classifier of `{kind}`, so it cannot learn to judge steps"
     if tokenizer.chat_template is None:
         return "its tokenizer has no chat template: take an instruct model, or add one to its folder"
     try:
         ends = end_tokens(tokenizer, None)
         check_mask(tokenizer, PROBE, encode(tokenizer, PROBE, ends), ends)
+        if judges:
+            separator(tokenizer)
     except DataError as error:
         return str(error)
     return None
 
 
 if __name__ == "__main__":
-    if found := problem_of(Path(sys.argv[1])):
+    if found := problem_of(Path(sys.argv[1]), judges="judges" in sys.argv[2:]):
         print(found)
         sys.exit(REFUSED)

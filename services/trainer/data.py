@@ -95,6 +95,14 @@ def token_ids(tokenizer: Any, text: str) -> list[int]:
     return found
 
 
+def separator(tokenizer: Any) -> int:
+    """The id of a newline, which stands after each step that is judged. Raises DataError if it is not one token."""
+    found = token_ids(tokenizer, "\n")
+    if len(found) != 1:
+        raise DataError(f"the tokenizer makes {len(found)} tokens of a newline, which stands after each step and has to be one")
+    return found[0]
+
+
 def _rendered(tokenizer: Any, name: str, chat: list[dict[str, str]], **options: bool) -> str:
     try:
         text: str = tokenizer.apply_chat_template(chat, tokenize=False, **options)

@@ -4,9 +4,11 @@ Pairs of whole responses end their turn. Pairs of single steps (a tree's sibling
 sides share, and nothing is taught of where a turn ends.
 """
 
+from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, load_from_disk
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
@@ -55,19 +57,28 @@ def _encode(tokenizer: PreTrainedTokenizerBase, pair: Pair, ends: set[int]) -> d
     return row
 
 
+def _on_disk(rows: Dataset, folder: Path) -> Dataset:
+    """The same rows from a folder that all processes see: the first one's log-probabilities lie beside them, for all to read."""
+    with PartialState().main_process_first():
+        if not (folder / "state.json").exists():  # written last
+            rows.save_to_disk(folder)
+    return load_from_disk(folder)
+
+
 def build(job: Job, rows: Dataset, longest: int, common: Common) -> PairTrainer:
-    """DPOTrainer; the reference is the base, whose log-probabilities are computed once, before the first step."""
+    """DPOTrainer; the reference is the base, whose log-probabilities are computed before the first step, and kept for a resume."""
+    args = DPOConfig(
+        **common.arguments,
+        beta=BETA if job.beta is None else job.beta,
+        precompute_ref_log_probs=True,
+        precompute_ref_batch_size=common.arguments["per_device_train_batch_size"],
+        train_sampling_strategy="sequential",
+        max_length=None,
+    )
     return PairTrainer(
         model=load(job, AutoModelForCausalLM, longest),
-        args=DPOConfig(
-            **common.arguments,
-            beta=BETA if job.beta is None else job.beta,
-            precompute_ref_log_probs=True,
-            precompute_ref_batch_size=common.arguments["per_device_train_batch_size"],
-            train_sampling_strategy="sequential",
-            max_length=None,
-        ),
-        train_dataset=rows,
+        args=args,
+        train_dataset=_on_disk(rows, Path(job.checkpoints) / "pairs"),
         processing_class=common.tokenizer,
         callbacks=[common.reporter],
         peft_config=adapter(job),

@@ -72,9 +72,11 @@ def _row(record: Trained, stage: TrainStage) -> Row:
 def _parts(thought: LongThought, role: Role) -> tuple[tuple[int, int], ...]:
     """Where the spans of a role stand in the thought's completion, in characters."""
     whole = "".join(span.text for span in thought.spans)
-    start = len(thought.completion) - len(whole.lstrip())  # the completion is the whole, stripped
-    ends = list(accumulate((len(span.text) for span in thought.spans), initial=start))
-    return tuple((ends[place], ends[place + 1]) for place, span in enumerate(thought.spans) if span.role is role)
+    start = len(whole.lstrip()) - len(whole)  # the completion is the whole, stripped
+    starts = accumulate((len(span.text) for span in thought.spans), initial=start)
+    spans = [(begin, span) for begin, span in zip(starts, thought.spans, strict=False) if span.role is role]
+    # white space around a span goes with its neighbour's word in many tokenizers: " Wait" is one token
+    return tuple((begin + len(span.text) - len(span.text.lstrip()), begin + len(span.text.rstrip())) for begin, span in spans)
 
 
 async def _usable(work: Work, data: str, kind: str, model: type[Record]) -> list[Trained]:

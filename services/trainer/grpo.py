@@ -20,6 +20,8 @@ from services.trainer.rows import Common, Prepared, fitting
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
 
+LOSS = "dapo"
+"""Every token weighs the same, whatever its completion's length (arXiv 2503.14476, section 3.3); GRPO's own favours short ones."""
 FIGURES: tuple[str, ...] = ("reward", "reward_std", "completions/mean_length", "completions/clipped_ratio")
 
 
@@ -65,20 +67,22 @@ def build(job: Job, rows: Dataset, longest: int, common: Common) -> GRPOTrainer:
     engine = {}
     if torch.cuda.is_available() and importlib.util.find_spec("vllm"):
         engine = {"use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": longest}
+    args = GRPOConfig(
+        **common.arguments,
+        **engine,
+        beta=job.beta or 0.0,
+        num_generations=job.generations,
+        generation_batch_size=job.batch_size,
+        max_completion_length=job.rollout.max_tokens,
+        temperature=job.rollout.temperature,
+        top_p=job.rollout.top_p,
+        loss_type=LOSS,
+        shuffle_dataset=False,  # the dataset is the schedule, in its order
+    )
     return GRPOTrainer(
         model=load(job, AutoModelForCausalLM, longest),
         reward_funcs=[Verified()],
-        args=GRPOConfig(
-            **common.arguments,
-            **engine,
-            beta=job.beta or 0.0,
-            num_generations=job.generations,
-            generation_batch_size=job.batch_size,
-            max_completion_length=job.rollout.max_tokens,
-            temperature=job.rollout.temperature,
-            top_p=job.rollout.top_p,
-            shuffle_dataset=False,  # the dataset is the schedule, in its order
-        ),
+        args=args,
         train_dataset=rows,
         processing_class=common.tokenizer,
         callbacks=[common.reporter],

@@ -68,6 +68,8 @@ class Job(Frozen):
     """What it is called where its metrics go."""
     method: Method = "sft"
     base: str
+    base_name: str = ""
+    """What the recipe calls the base's weights: a name, a hub id, a URL."""
     data: str
     """JSONL file of Samples, Pairs or Steps, as the method asks."""
     output: str
@@ -97,14 +99,15 @@ class Job(Frozen):
 
 
 class Started(Frozen):
-    """The data is read and the first step is about to run. Token counts are of all steps."""
+    """The data is read and the first step is about to run."""
 
     event: Literal["started"] = "started"
     samples: int
     too_long: int
     """Samples longer than `max_length`, left out."""
     steps: int
-    train_tokens: int
+    train_tokens: int | None
+    """Of all steps; None where they come from the model (grpo)."""
     micro_batch_size: int
     device: str
     resumed_from: int | None
@@ -150,6 +153,8 @@ class Done(Frozen):
     event: Literal["done"] = "done"
     steps: int
     epochs: float
+    train_tokens: int
+    """Prompt and completion tokens of all steps, those of earlier attempts included."""
     loss: float
     """Mean over the last tenth of the steps (nats per loss token)."""
     seconds: float
@@ -181,9 +186,9 @@ def parse_event(line: bytes) -> Event | None:
     return _EVENT.validate_json(line) if line.startswith(b'{"event":') else None
 
 
-def fingerprint(stage: TrainStage, base: str, rows: Sequence[Row]) -> str:
+def fingerprint(stage: TrainStage, base: str, rows: Sequence[Row], budget: int | None = None) -> str:
     """Names what is trained: a checkpoint may only be resumed by the same training."""
-    digest = hashlib.sha256(stage.model_dump_json().encode() + base.encode())
+    digest = hashlib.sha256(f"{stage.model_dump_json()}{base}{budget}".encode())
     for row in rows:
         digest.update(row.model_dump_json().encode())
     return digest.hexdigest()[:16]

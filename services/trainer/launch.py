@@ -50,11 +50,16 @@ def accelerate_file(name: str) -> Path:
     return folder.expanduser() / f"{name}.yaml"
 
 
-def environment() -> dict[str, str]:
-    """The process's environment: models are local folders by now, so no hub is asked."""
+def environment(processes: int = 1) -> dict[str, str]:
+    """The process's environment: models are local folders by now, so no hub is asked.
+
+    One process sees one GPU: transformers would give it all of them, and as many times the batch.
+    """
     fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     if not Path("/dev/nvidiactl").exists():
         fixed |= {"ACCELERATE_USE_CPU": "true", **ON_CPU}
+    elif processes == 1:
+        fixed["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     return {**os.environ, **fixed}
 
 
@@ -70,7 +75,7 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
-            env=environment(),
+            env=environment(job.processes),
             start_new_session=True,
             limit=1 << 22,
         )

@@ -1,9 +1,6 @@
 """Figures and checkpoints of a running training, as events for the worker; and the stop that a signal asks for."""
 
-import importlib.util
-import json
 import math
-import os
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -68,7 +65,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float], **kwargs: Any
     ) -> None:
-        """Tells of the step just taken."""
+        """Tells of the step just taken. Raises DataError if the loss is no number any more."""
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise DataError(f"the loss became {logs['loss']} in step {state.global_step}: the learning rate is too high")
         if state.is_world_process_zero and "loss" in logs:
             self._tell(
                 Step(
@@ -79,7 +78,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                     learning_rate=logs["learning_rate"],
                     tokens_per_second=round(self.tokens_per_second(state), 1),
                     memory_gib=round(memory_gib(), 2),
-                    figures={key: round(logs[key], 4) for key in self._figures if key in logs},
+                    figures={key: round(value, 4) for key in self._figures if (value := _number(logs.get(key))) is not None},
                 )
             )
 
@@ -94,16 +93,9 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._tell(Saved(step=state.global_step))
 
 
-def sinks() -> list[str]:
-    """Where transformers sends the metrics: TensorBoard files always, Weights & Biases and MLflow where this machine names them."""
-    asked = {"wandb": "WANDB_API_KEY", "mlflow": "MLFLOW_TRACKING_URI"}
-    found = [sink for sink, variable in asked.items() if os.environ.get(variable)]
-    for sink in found:
-        if importlib.util.find_spec(sink) is None:
-            raise DataError(
-                f"{asked[sink]} is set, but the package `{sink}` is not installed here: install it, or unset the variable"
-            )
-    return ["tensorboard", *found]
+def _number(value: Any) -> float | None:
+    """A figure that says something: a step in which no answer could be graded has no mean reward."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def memory_gib() -> float:
@@ -114,10 +106,7 @@ def memory_gib() -> float:
 
 
 def mean_loss(history: list[dict[str, float]]) -> float:
-    """Mean over the last tenth of the logged steps. Raises ValueError if a loss is no number: the training diverged."""
+    """Mean over the last tenth of the logged steps."""
     losses = [entry["loss"] for entry in history if "loss" in entry]
     tail = losses[-max(1, len(losses) // 10) :]
-    mean = sum(tail) / len(tail)
-    if not math.isfinite(mean):
-        raise ValueError(f"the loss became {mean}: the learning rate is too high (losses: {json.dumps(losses[-20:])})")
-    return mean
+    return sum(tail) / len(tail)

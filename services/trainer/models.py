@@ -26,7 +26,8 @@ def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
             bnb_4bit_quant_storage=torch.bfloat16,  # or FSDP could not shard it
         )
     model = kind.from_pretrained(job.base, dtype=torch.bfloat16, attn_implementation=attention(longest, job.packing), **changes)
-    return prepare_model_for_kbit_training(model) if "quantization_config" in changes else model
+    # whether activations are recomputed is the arguments' to say
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False) if "quantization_config" in changes else model
 
 
 def attention(longest: int, packing: bool) -> str:
@@ -61,6 +62,8 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
         return
     output = Path(job.output)
     model = trainer.accelerator.unwrap_model(trainer.model)
+    if job.lora and job.base_name:  # not the folder that it lay in here
+        model.peft_config["default"].base_model_name_or_path = job.base_name
     if job.lora is None or not job.lora.merge:
         model.save_pretrained(output, state_dict=sharded)
     else:
@@ -68,7 +71,8 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
         model.save_pretrained(apart, state_dict=sharded)
         kind = type(model.get_base_model())
         config = model.get_base_model().config
-        config.quantization_config = None
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
         base = kind.from_pretrained(job.base, dtype=torch.bfloat16, config=config)
         PeftModel.from_pretrained(base, apart).merge_and_unload().to(torch.bfloat16).save_pretrained(output)
         shutil.rmtree(apart)

@@ -59,7 +59,8 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
                 eps=group["eps"],
                 maximize=False,
             )
-            torch._foreach_copy_(live, masters)
+            for parameter, master in zip(live, masters, strict=True):  # one by one: sharded tensors know no foreach copy
+                parameter.copy_(master)
         return None
 
     def _state_of(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:

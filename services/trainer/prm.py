@@ -25,7 +25,6 @@ from services.trainer.models import adapter, load
 from services.trainer.rows import Common, Prepared, fitting
 
 FIGURES: tuple[str, ...] = ()
-SEPARATOR = "\n"
 LABELS = {0: "wrong", 1: "right"}
 
 
@@ -44,12 +43,8 @@ class StepTrainer(Trainer):  # type: ignore[misc]
 
 def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Prepared:
     """Question and steps of every sample, a label at each step's separator."""
-    found = data.token_ids(tokenizer, SEPARATOR)
-    if len(found) != 1:
-        raise data.DataError(
-            f"{job.base}: its tokenizer makes {len(found)} tokens of the separator, a newline, which has to be one"
-        )
-    encoded = [_encode(tokenizer, sample, found[0]) for sample in data.read(job, Steps)]
+    newline = data.separator(tokenizer)
+    encoded = [_encode(tokenizer, sample, newline) for sample in data.read(job, Steps)]
     rows = ((one.__dict__, len(one.input_ids), len(one.input_ids)) for one in encoded)
     return fitting(rows, job.max_length, _shown(tokenizer, encoded[0]))
 
@@ -76,6 +71,9 @@ def _shown(tokenizer: PreTrainedTokenizerBase, one: data.Encoded) -> str:
 
 def build(job: Job, rows: Dataset, longest: int, common: Common) -> StepTrainer:
     """Trainer over a classifier of two labels, its head new, the rest the base's."""
+    args = TrainingArguments(**common.arguments, train_sampling_strategy="sequential")
+    if common.tokenizer.pad_token is None:
+        common.tokenizer.pad_token = common.tokenizer.eos_token
     torch.manual_seed(job.seed)  # the head's first weights
     names = {"id2label": LABELS, "label2id": {name: number for number, name in LABELS.items()}}
     config = AutoConfig.from_pretrained(job.base, num_labels=len(LABELS), **names)
@@ -86,7 +84,7 @@ def build(job: Job, rows: Dataset, longest: int, common: Common) -> StepTrainer:
         model = get_peft_model(model, lora)
     return StepTrainer(
         model=model,
-        args=TrainingArguments(**common.arguments, train_sampling_strategy="sequential"),
+        args=args,
         train_dataset=rows,
         data_collator=DataCollatorForTokenClassification(common.tokenizer),
         processing_class=common.tokenizer,

@@ -48,16 +48,17 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
 
 def build(job: Job, rows: Dataset, longest: int, common: Common) -> CompletionTrainer:
     """SFTTrainer over rows that hold token ids and labels already."""
-    model = load(job, AutoModelForCausalLM, longest)
+    args = SFTConfig(
+        **common.arguments,
+        train_sampling_strategy="sequential",  # the dataset is the schedule, in its order
+        dataset_kwargs={"skip_prepare_dataset": True},
+        padding_free=job.packing,
+        max_length=None,
+    )
+    model = load(job, AutoModelForCausalLM, longest)  # after the arguments, which choose this process's device
     trainer = CompletionTrainer(
         model=model,
-        args=SFTConfig(
-            **common.arguments,
-            train_sampling_strategy="sequential",  # the dataset is the schedule, in its order
-            dataset_kwargs={"skip_prepare_dataset": True},
-            padding_free=job.packing,
-            max_length=None,
-        ),
+        args=args,
         train_dataset=rows,
         processing_class=common.tokenizer,
         callbacks=[common.reporter],

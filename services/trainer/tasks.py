@@ -15,6 +15,7 @@ from services.trainer.device import with_device
 from services.trainer.gather import gather
 from services.trainer.job import Done, Event, Job, Row, Saved, Started, Step, fingerprint, write_rows
 from shared.artifacts import upload_folder
+from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint, Pick
 from shared.contracts.stages import RetrainStage, TrainStage
 from shared.engines.models import resolve_model
@@ -33,10 +34,11 @@ async def trainable(work: Work) -> Result:
     """Proves that the model resolves and can be trained, and that this machine has what the recipe's trainings ask of it."""
     (ref,) = work.payload.roles.values()
     try:
-        for name, stage in work.recipe.stages.items():
-            if isinstance(stage, TrainStage):
-                check_machine(name, stage)
-        await asyncio.to_thread(check_trainable, ref.spec.model)
+        trainings = {name: stage for name, stage in work.recipe.stages.items() if isinstance(stage, TrainStage)}
+        for name, stage in trainings.items():
+            check_machine(name, stage)
+        judges = any(stage.method == "prm" and _root(work.recipe, stage) == ref.name for stage in trainings.values())
+        await asyncio.to_thread(check_trainable, ref.spec.model, judges)
     except NotTrainable as error:
         raise Hopeless(str(error)) from error
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])
@@ -51,7 +53,7 @@ async def train(work: Work) -> Result:
     rows = await gather(work, stage)
     budget = await _budget(work, stage)
     folder = await asyncio.to_thread(resolve_model, base.spec.model)
-    place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows))
+    place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows, budget))
     scratch = await asyncio.to_thread(_scratch, rows)
     try:
         await asyncio.to_thread(checkpoints.fetch, place)
@@ -59,6 +61,7 @@ async def train(work: Work) -> Result:
             name=f"{work.lease.run_id}/{work.lease.stage}",
             train_tokens=budget,
             base=str(folder),
+            base_name=base.spec.model,
             data=str(scratch / "rows.jsonl"),
             output=str(scratch / "model"),
             checkpoints=str(place.folder),
@@ -83,7 +86,7 @@ async def train(work: Work) -> Result:
             samples=started.samples,
             steps=done.steps,
             epochs=done.epochs,
-            train_tokens=started.train_tokens,
+            train_tokens=done.train_tokens,
             loss=done.loss,
             seconds=done.seconds,
             resumed_from=started.resumed_from,
@@ -97,6 +100,13 @@ async def train(work: Work) -> Result:
     body = checkpoint.model_dump(mode="json")
     summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
     return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
+
+
+def _root(recipe: Recipe, stage: TrainStage) -> str:
+    """The recipe's model that a training's base goes back to."""
+    while (earlier := recipe.training(stage.base)) is not None:
+        stage = earlier
+    return stage.base
 
 
 async def _settings(work: Work) -> TrainStage:

@@ -18,10 +18,11 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 from services.trainer import data
 from services.trainer.checkpoints import newest
 from services.trainer.job import Done, Event, Job, Started, Stopped
-from services.trainer.metrics import Reporter, mean_loss, sinks
+from services.trainer.metrics import Reporter, mean_loss
 from services.trainer.models import save
 from services.trainer.optimizer import MasterAdamW, linear_schedule
 from services.trainer.rows import Common, Prepared
+from services.trainer.sinks import sinks
 from services.trainer.stopping import Stopping
 
 MICRO_BATCH = 8
@@ -55,7 +56,9 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     batch = job.batch_size // (job.generations if job.method == "grpo" else 1)
     order = data.schedule(prepared.lengths, batch, job.epochs, job.seed, job.train_tokens)
     steps = len(order) // batch
-    tokens = [sum(prepared.lengths[place] for place in order[at : at + batch]) for at in range(0, len(order), batch)]
+    tokens = None  # grpo's come from the model
+    if job.method != "grpo":
+        tokens = [sum(prepared.lengths[place] for place in order[at : at + batch]) for at in range(0, len(order), batch)]
     longest = max(prepared.lengths) + (job.rollout.max_tokens if job.method == "grpo" else 0)
     micro = _micro_batch(job, longest, MICRO_TOKENS["cuda" if cuda else "cpu"])
 
@@ -65,7 +68,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     trainer = method.build(job, Dataset.from_list([prepared.rows[place] for place in order]), longest, common)
     trainer.remove_callback(PrinterCallback)
     trainer.create_scheduler = linear_schedule(trainer)
-    if job.accelerate != "zero3":  # which keeps master copies of its own
+    if not trainer.is_deepspeed_enabled:  # which keeps master copies of its own
         trainer.optimizer_cls_and_kwargs = (MasterAdamW, {"lr": job.learning_rate})
     first = trainer.is_world_process_zero()
     if first:
@@ -74,7 +77,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
                 samples=len(prepared.rows),
                 too_long=prepared.too_long,
                 steps=steps,
-                train_tokens=sum(tokens),
+                train_tokens=sum(tokens) if tokens else None,
                 micro_batch_size=micro,
                 device=torch.cuda.get_device_name() if cuda else f"cpu ({torch.get_num_threads()} threads)",
                 resumed_from=int(last.name.removeprefix("checkpoint-")) if last else None,
@@ -86,13 +89,15 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
         if first:
             tell(Stopped(step=trainer.state.global_step))
         return
+    loss = mean_loss(trainer.state.log_history)
     save(job, trainer, tokenizer)
     if first:
         tell(
             Done(
                 steps=steps,
                 epochs=round(len(order) / len(prepared.rows), 3),
-                loss=mean_loss(trainer.state.log_history),
+                train_tokens=sum(tokens) if tokens else trainer.state.num_input_tokens_seen,
+                loss=loss,
                 seconds=round(reporter.seconds, 1),
                 tokens_per_second=round(reporter.tokens_per_second(trainer.state), 1),
             )
@@ -129,6 +134,7 @@ def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> dict[str, Any]:
         "use_cpu": not cuda,
         "dataloader_pin_memory": cuda,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
         "save_strategy": "steps",
         "save_steps": job.save_steps,
         "save_total_limit": 1,

@@ -72,7 +72,8 @@ class CompileStage(StageBase):
     """Most wrong turns at one node of the correct path."""
     trial_share: Fraction | Literal["natural"] = 0.3
     """Chance that such a node tries its wrong turns, the one apart that every thought takes which is not clean; 1: all try.
-    `natural`: the share of the policy's own samples at that node which can go wrong, and a thought may take none."""
+    `natural`: the share of the policy's own samples at that node which can go wrong, and a thought may take none
+    (of several thoughts of a tree those that walk alike count once, so that wrong turns are more of them)."""
     stop_at_wrong: bool = True
     """A wrong turn ends at the first step judged wrong, not only at a leaf."""
     wrong_depth: Count | None = None

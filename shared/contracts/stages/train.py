@@ -108,8 +108,12 @@ class TrainStage(StageBase):
             raise ValueError(f"micro_batch_size: {self.micro_batch_size} does not divide a process's share of the batch, {share}")
         if self.method == "grpo" and self.batch_size % self.generations:
             raise ValueError(f"batch_size: {self.batch_size} completions are not whole groups of `generations`, {self.generations}")
-        if self.lora and self.lora.quantised and self.accelerate == "zero3":
-            raise ValueError("lora.quantised: a base in 4 bits cannot be sharded by zero3: use fsdp, or leave one of the two out")
+        if self.method == "grpo" and (self.rollout.temperature == 0 or self.rollout.max_tokens >= self.max_length):
+            raise ValueError(
+                "rollout: it needs a temperature above 0, and max_tokens below max_length, which holds the question too"
+            )
+        if self.lora and self.accelerate == "zero3":
+            raise ValueError("lora: an adapter is not sharded by zero3 here: use fsdp, or leave one of the two out")
         if self.accelerate and self.processes == 1:
             raise ValueError(f"accelerate: `{self.accelerate}` shards over several processes, and there is one: set `processes`")
         return self

@@ -1,14 +1,18 @@
 """Checks in parts: every equality that is said is true, and the parts make up the whole."""
 
 from fractions import Fraction
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.compiler.steps import Equality, equalities
+from services.compiler.template import template
+from services.compiler.traverse import Piece
 from services.compiler.worked import check, refutation
 from shared.answers.equalities import equalities as exactly
+from shared.contracts.thought import Role
 
 
 @pytest.mark.parametrize(
@@ -38,10 +42,10 @@ def test_a_right_equality(fact: str, said: str | None):
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ("Step 2: 48 - 27 = 29 pens.", "29 + 20 = 49, 49 + 7 = 56, not 48. 48 - 20 = 28, 28 - 7 = 21"),
+        ("Step 2: 48 - 27 = 29 pens.", "29 + 20 = 49, 49 + 7 = 56, which is not 48. 48 - 20 = 28, 28 - 7 = 21"),
         ("Step 2: 47 + 28 = 65.", "47 + 20 = 67, 67 + 8 = 75, not 65"),
         ("Step 2: 32 * 6 = 184.", "30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192, not 184"),
-        ("Step 2: 45 / 9 = 6.", "6 * 9 = 54, not 45"),
+        ("Step 2: 45 / 9 = 6.", "6 * 9 = 54, which is not 45"),
         ("Step 2: 45 / 9 = 5.", None),
         ("Step 2: 5 - 8 = 3.", None),
         ("Step 2: half of it is 3.", None),
@@ -66,7 +70,7 @@ def test_what_is_said_is_true_and_arrives(left: int, sign: str, right: int, slip
     if said is not None:
         assert Fraction(said.rpartition("= ")[2]) == (left if sign == "-" else result)
     if wrong is not None and sign == "-":
-        assert wrong.endswith(f"= {result}") and f", not {left}. " in wrong
+        assert wrong.endswith(f"= {result}") and f", which is not {left}. " in wrong
     elif wrong is not None:
         assert wrong.endswith(f"= {result}, not {result + slip}")
 
@@ -75,3 +79,32 @@ def test_what_is_said_is_true_and_arrives(left: int, sign: str, right: int, slip
 def test_a_quotient_is_multiplied_out(quotient: int, divisor: int):
     said = check(Equality(str(quotient * divisor), "/", str(divisor), str(quotient)))
     assert said is None or said.endswith(f"= {quotient * divisor}")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("5 + 3 = 8, not 9", "Check: 5 + 3 = 8, not 9."),
+        ("6 * 9 = 54, which is not 45", "Check: 6 * 9 = 54, which is not 45."),
+        ("the result should be 8", "Check: no. The result should be 8."),
+        ("5 + 3 = 8", "Check: no. 5 + 3 = 8."),
+        ("Tom has 5 apples, which this step ignores", "Check: no. Tom has 5 apples, which this step ignores."),
+    ],
+)
+def test_plain_words_never_deny_a_true_reason(reason: str, said: str):
+    pieces = [
+        Piece(Role.WRONG_STEP, 1, "Step 1: 5 + 3 = 9."),
+        Piece(Role.REFLECTION, 1, reason),
+        Piece(Role.BACKTRACK, 0, "back to the start"),
+    ]
+    assert template(pieces, Random(0), plain=True)[1].text == f"{said} "
+
+
+@given(st.integers(0, 300))
+def test_varied_words_say_of_no_number_that_it_was_written_which_was_not(seed: int):
+    refuted = refutation("Step 2: 45 / 9 = 6.")
+    pieces = [Piece(Role.WRONG_STEP, 1, "Step 2: 45 / 9 = 6."), Piece(Role.REFLECTION, 1, refuted or "")]
+    said = template(pieces, Random(seed))[1].text
+    assert "6 * 9 = 54" in said and "I wrote 45" not in said and "45 is wrong" not in said
+    check_of_several = Piece(Role.VERIFICATION, 1, "21 + 20 = 41, 41 + 7 = 48")
+    assert "41 - 20" not in template([check_of_several], Random(seed))[0].text

@@ -1,16 +1,20 @@
 """Every method on a tiny model: it learns what it should, stops and goes on with the same weights, and says what cannot work."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from services.trainer import launch
+from services.trainer.check import NotTrainable, check_machine
 from services.trainer.data import DataError
 from services.trainer.job import Done, Job, Pair, Sample, Started, Step, Steps, Stopped, write_rows
 from services.trainer.stopping import Stopping
 from services.trainer.training import train
+from shared.answers.verify import GradingError
 from shared.contracts.models import Sampling
-from shared.contracts.stages.train import Lora
+from shared.contracts.stages.train import Lora, TrainStage
 from tests.services.trainer.test_training import Listener, sample, weights
 
 
@@ -141,7 +145,9 @@ def test_grpo_tells_of_its_rollouts(tmp_path, tiny_model):
     assert heard.of(Started)[0].steps == 6, "12 questions of 4 completions, 8 completions a step"
     figures = [step.figures for step in heard.of(Step)]
     assert all(0 <= one["reward"] <= 1 and one["completions/mean_length"] <= 8 for one in figures)
-    assert heard.of(Done)[0].tokens_per_second > 0
+    (done,) = heard.of(Done)
+    assert heard.of(Started)[0].train_tokens is None and done.tokens_per_second > 0
+    assert 48 * 80 < done.train_tokens < 48 * 120, "48 completions, each with its prompt"
 
 
 @pytest.mark.parametrize("method", ["sft", "dpo", "prm"])
@@ -201,7 +207,53 @@ def test_a_sample_without_an_assistants_turn_is_named(tmp_path, tiny_model):
         train(job, Stopping(), lambda event: None)
 
 
-def test_a_sink_that_is_named_but_not_installed_is_refused(tmp_path, tiny_model, monkeypatch):
+def test_a_sink_that_is_named_but_not_installed_is_refused_before_a_device_is_taken(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with pytest.raises(DataError, match="the package `mlflow` is not installed"):
-        run(job_in(tmp_path / "job", tiny_model, "sft"))
+    stage = TrainStage(base="base", data="data")
+    with pytest.raises(NotTrainable, match="the package `mlflow` is not installed"):
+        check_machine("teach", stage)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    check_machine("teach", stage)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"accelerate": "fsdp", "processes": 2}, "stages.teach.accelerate needs CUDA devices"),
+        ({"accelerate": "mine", "processes": 2}, "stages.teach.accelerate needs the file"),
+        ({"lora": {"quantised": True}}, "stages.teach.lora.quantised needs a CUDA device"),
+    ],
+)
+def test_what_this_machine_lacks_is_refused(changes, words):
+    if list(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has CUDA devices")
+    with pytest.raises(NotTrainable, match=words):
+        check_machine("teach", TrainStage.model_validate({"base": "base", "data": "data", **changes}))
+
+
+def test_a_training_that_diverges_is_refused_and_leaves_no_model(tmp_path, tiny_model):
+    with pytest.raises(DataError, match="the loss became .* in step .*: the learning rate is too high"):
+        run(job_in(tmp_path / "job", tiny_model, "sft", learning_rate=1e38))
+    assert not (tmp_path / "job/model").exists()
+
+
+def test_two_processes_prefer_as_one(tmp_path, tiny_model):
+    alone = run(job_in(tmp_path / "alone", tiny_model, "dpo", epochs=2))
+    together = Listener()
+
+    async def hear(event):
+        together.tell(event)
+
+    job = job_in(tmp_path / "together", tiny_model, "dpo", epochs=2, processes=2)
+    asyncio.run(launch.run(job, tmp_path / "job.json", tmp_path / "log.txt", hear))
+    assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
+
+
+def test_what_could_not_be_graded_is_no_figure(tmp_path, tiny_model, monkeypatch):
+    async def fails(gold: str, stated: str) -> bool:
+        raise GradingError("took too long")
+
+    monkeypatch.setattr("services.trainer.grpo.verify", fails)
+    monkeypatch.setattr("services.trainer.grpo.final_answer", lambda text: "1")
+    heard = run(job_in(tmp_path / "job", tiny_model, "grpo", epochs=1))
+    assert all("reward" not in step.figures for step in heard.of(Step)) and heard.of(Done)
