@@ -124,6 +124,10 @@ class Recipe(Record):
             raise ValueError(
                 f"{where}.difficulty.measured: `{band.measured}` measures `{measured.problems}`, not `{stage.problems}`"
             )
+        if not measured.models:
+            raise ValueError(
+                f"{where}.difficulty.measured: `{band.measured}` regrades an earlier run: name the model in its `models`"
+            )
         if band.model not in (measured.models if len(measured.models) > 1 else (None, *measured.models)):
             raise ValueError(f"{where}.difficulty.model: name one of {', '.join(measured.models)}")
 

@@ -1,7 +1,7 @@
 """Stages without a teacher: import, curate, select, compile, train, evaluate."""
 
 from shared.contracts.stages import CompileStage, CurateStage, EvaluateStage, ImportStage, SelectStage, TrainStage
-from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS
+from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS, REGRADE_SAMPLES
 from shared.pricing.judges import judgement, tries
 from shared.pricing.ranges import Range, between, ranged, total
 from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
@@ -156,8 +156,11 @@ def _operations(stage: TrainStage) -> float:
 
 
 def evaluate(stage: EvaluateStage, known: Known) -> Work:
-    """At most `EVALUATE_PROBLEMS` problems of one model an item, and one that closes."""
+    """At most `EVALUATE_PROBLEMS` problems of one model an item, and one that closes. A regrading asks no model at all."""
     problems = known.problems(stage.problems)
+    if stage.regrade:
+        note = f"samples of {stage.regrade.run} are graded anew, and no model is asked; items of at most {REGRADE_SAMPLES} each"
+        return Work(items=ranged(2), notes=(note,))
     calls = problems.count
     read = calls * (problems.question + solve())
     asked = []

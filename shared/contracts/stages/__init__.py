@@ -16,7 +16,7 @@ from shared.contracts.stages.data import (
     TranslateStage,
 )
 from shared.contracts.stages.search import SEARCH_PARAMETERS, EvalRewardStage, SearchStage
-from shared.contracts.stages.train import EvaluateStage, TrainStage
+from shared.contracts.stages.train import EvaluateStage, Regrade, TrainStage
 
 Stage = Annotated[
     ImportStage
@@ -45,6 +45,7 @@ __all__ = [
     "ImportStage",
     "Refiner",
     "ReformatStage",
+    "Regrade",
     "SearchStage",
     "SelectStage",
     "Service",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen
-from shared.contracts.models import Count, Fraction, Sampling
+from shared.contracts.models import Count, Fraction, Name, Sampling
 from shared.contracts.stages.base import Service, StageBase
 
 
@@ -121,13 +121,27 @@ class TrainStage(StageBase):
             yield "tokens_of", self.tokens_of
 
 
+class Regrade(Frozen):
+    """An evaluation of an earlier run, whose stored samples are graded anew."""
+
+    run: Annotated[str, Field(min_length=1, max_length=300)]
+    """The earlier run's id."""
+    stage: Name
+    """Its evaluate stage."""
+
+
 class EvaluateStage(StageBase):
-    """Models measured on problems under one set of conditions."""
+    """Models measured on problems under one set of conditions.
+
+    With `regrade` no model is asked: the samples, and the conditions that they were drawn under, are an earlier run's. `models`
+    then says which of the models measured there (none named: all), and `problems` holds their problems, found by id.
+    """
 
     kind: Literal["evaluate"] = "evaluate"
     service: ClassVar[Service] = Service.EVALUATOR
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: tuple[str, ...] = ()
     problems: str
+    regrade: Regrade | None = None
     samples: Count = 2
     sampling: Sampling = Sampling(temperature=0.8, max_tokens=512)
     keywords: tuple[str, ...] = ("wait", "alternatively")
@@ -137,13 +151,29 @@ class EvaluateStage(StageBase):
     """The judge's; one that thinks before it answers needs more tokens."""
 
     @model_validator(mode="after")
+    def _regrading_samples_nothing(self) -> Self:
+        """Models are asked, or an earlier run's samples are read: what belongs to the one is refused in the other."""
+        if self.regrade is None and not self.models:
+            raise ValueError("models: is missing: name what is to be measured")
+        if self.regrade is not None:
+            fixed = ("samples", "sampling", "judge", "judge_sampling")
+            given = [name for name in fixed if getattr(self, name) != type(self).model_fields[name].default]
+            if given:
+                raise ValueError(f"{given[0]}: a stage with `regrade` asks no model: the samples are those of the earlier run")
+        return self
+
+    @model_validator(mode="after")
     def _each_model_once(self) -> Self:
         if twice := sorted({model for model in self.models if self.models.count(model) > 1}):
             raise ValueError(f"models: `{twice[0]}` is named more than once")
         return self
 
+    def asks(self) -> tuple[str, ...]:
+        """The models that are sampled: names of the recipe. None with `regrade`, where the names are the earlier run's."""
+        return () if self.regrade else self.models
+
     def references(self) -> Iterator[tuple[str, str]]:
-        for place, model in enumerate(self.models):
+        for place, model in enumerate(self.asks()):
             yield f"models.{place}", model
         if self.judge:
             yield "judge", self.judge
