@@ -108,6 +108,13 @@ class Recipe(Record):
                 raise ValueError(f"{where}.{field}: `{target}` imports {given}, not {wanted} (its `format`)")
         if isinstance(stage, CurateStage) and stage.difficulty:
             self._check_difficulty(where, stage, stage.difficulty)
+        if isinstance(stage, EvaluateStage) and (stage.budget or stage.waits):
+            for place, name in enumerate(stage.asks()):
+                if name in self.models and self.models[name].url:
+                    raise ValueError(
+                        f"{where}.models.{place}: `{name}` is an endpoint, which cannot go on with an answer that it has begun, as "
+                        "`budget` and `waits` ask: name a model without `url`"
+                    )
         if stage.kind == "train":
             source = self.stages[stage.data]
             found = _configs(source)

@@ -164,12 +164,20 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
     calls = problems.count
     read = calls * (problems.question + solve())
     asked = []
+    limit = stage.budget + stage.answer_tokens if stage.budget else stage.sampling.max_tokens
     for name in stage.models:
-        output = bounded(writes(name, known, problems), stage.sampling)
+        output = bounded(writes(name, known, problems), stage.sampling.model_copy(update={"max_tokens": limit}))
         asked.append(Asked("policy", name, calls, read, calls * stage.samples * output))
     return Work(
         items=(problems.count * (1 / EVALUATE_PROBLEMS)).up() * len(stage.models) + 1,
         asked=tuple(asked),
         assumed=(*known.assumed_of(stage.problems), "spread"),
-        notes=("an answer is as long as what its model learned last; an untrained model's, as a solution",),
+        notes=(
+            "an answer is as long as what its model learned last; an untrained model's, as a solution",
+            *(
+                (f"{stage.waits} waits may lengthen it, at most to its limit, and make prompts be read again",)
+                if stage.waits
+                else ()
+            ),
+        ),
     )
