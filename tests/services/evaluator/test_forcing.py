@@ -17,8 +17,10 @@ from shared.contracts.report import RunReport
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
 from shared.contracts.work import ModelRef, Payload, Slice
+from shared.engines import quickstart
 from shared.engines.bank import Bank
 from shared.engines.client import Choice, Completion
+from shared.engines.local import LocalServer, Plan
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem, claim, commit, item_name
 from shared.ledger.opening import open_stage
@@ -197,6 +199,19 @@ async def test_a_marked_thought_goes_on_in_place_of_its_end() -> None:
 
 
 texts = st.lists(st.sampled_from(["a", "b c", "\n", "The answer is 2.", END]), max_size=12).map("".join)
+
+
+@pytest.mark.engine
+async def test_a_real_model_that_takes_text_is_made_to_answer() -> None:
+    server = LocalServer(Plan(quickstart.NAME, quickstart.quickstart_model(), max_model_len=512, engine="transformers"))
+    await server.start()
+    try:
+        draws = await forced_draws(server.endpoint(), QUESTION, stage(samples=4, budget=8, answer_tokens=12))
+    finally:
+        await server.stop()
+    assert all(one.tokens <= 8 + 12 for one in draws)
+    cut = [one for one in draws if one.forced]
+    assert cut and all("\nThe answer is" in one.choice.text and one.tokens > 8 for one in cut)
 
 
 @given(st.lists(texts, min_size=1, max_size=6), st.integers(1, 40), st.integers(0, 4), st.booleans(), st.booleans())
