@@ -16,9 +16,12 @@ from services.cli.connect import gateway, stop
 from services.cli.runs import JsonOption
 from services.cli.terminal import REFUSED, out
 from shared.client import Client
+from shared.contracts.report import Conditions
 from shared.paired import Graded, Paired, paired
 
 NAMES = "RUN, or RUN:MODEL where the run measured several"
+DEFAULTS = {name: field.default for name, field in Conditions.model_fields.items() if not field.is_required()}
+"""Conditions that an older report does not tell, since there was no choice."""
 
 
 def compare(
@@ -70,7 +73,7 @@ def _side(client: Client, name: str, stage: str | None) -> tuple[str, Graded, Ma
     return (
         f"{run}:{bare}",
         {one: [right for _, right in sorted(found)] for one, found in graded.items()},
-        report["models"][key]["conditions"],
+        {**DEFAULTS, **report["models"][key]["conditions"]},
     )
 
 

@@ -88,6 +88,10 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
                 f"{stage}: {c['problem_count']} problems of {c['problems']}, {c['samples']} samples each, temperature "
                 f"{c['temperature']:g}, at most {c['max_tokens']} tokens, {c['engine']}; ± one standard error"
             )
+            if c.get("budget"):
+                lines.append(f"{stage}: made to answer after {c['budget']} tokens, with at most {c['answer_tokens']} more")
+            if c.get("waits"):
+                lines.append(f"{stage}: made to go on {c['waits']} times where the answer would have ended")
             if c.get("judge"):
                 lines.append(f"{stage}: judged by {c['judge']}")
         if not benchmark["comparable"]:

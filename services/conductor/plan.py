@@ -14,6 +14,7 @@ from shared.contracts.stages import (
     EvalRewardStage,
     EvaluateStage,
     PickStage,
+    Regrade,
     RetrainStage,
     SearchStage,
     SelectStage,
@@ -27,6 +28,7 @@ from shared.contracts.work import (
     EVALUATE_PROBLEMS,
     IMPORT_PROBLEMS,
     PAIR_PROBLEMS,
+    REGRADE_SAMPLES,
     TRAINING,
     TRANSLATE_RESPONSES,
     ModelRef,
@@ -53,7 +55,9 @@ def plan_stage(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> list[N
         return list(_preflight(recipe))
     stage = recipe.stages[name]
     roles = {role: resolve(ledger, run_id, recipe, model) for role, model in stage.roles().items()}
-    if isinstance(stage, EvaluateStage):
+    if isinstance(stage, EvaluateStage) and stage.regrade:
+        found = list(_regrade(ledger, stage, stage.regrade))
+    elif isinstance(stage, EvaluateStage):
         found = list(_evaluate(ledger, run_id, recipe, stage, roles))
     elif isinstance(stage, EvalRewardStage):
         found = list(_eval_reward(ledger, run_id, recipe, stage, roles))
@@ -105,7 +109,7 @@ def _preflight(recipe: Recipe) -> Iterator[NewItem]:
         if isinstance(stage, TrainStage):
             users, check, role = [stage.base], "trainable", "base"
         else:
-            measured = stage.models if isinstance(stage, EvaluateStage) else ()
+            measured = stage.asks() if isinstance(stage, EvaluateStage) else ()
             users, check, role = [*measured, *stage.roles().values()], "answers", "policy"
         for name in users:
             key = f"{name}.{stage.service}"
@@ -176,6 +180,19 @@ def _evaluate(ledger: Ledger, run_id: str, recipe: Recipe, stage: EvaluateStage,
         for part in parts:
             yield _item(f"{name}-{part.skip:06}", stage.service, Payload(roles={"policy": ref, **roles}, problems=part))
     yield _item("close", stage.service, Payload(roles=refs, close=True), engines="", phase=1)
+
+
+def _regrade(ledger: Ledger, stage: EvaluateStage, earlier: Regrade) -> Iterator[NewItem]:
+    """Stored samples of one model an item. No item has roles: none needs an engine."""
+    keys = record_keys(ledger, earlier.run, earlier.stage, "sample")
+    for model, group in groupby(keys, key=lambda key: key.partition("/")[0]):
+        mine = [] if stage.models and model not in stage.models else list(group)
+        for first in range(0, len(mine), REGRADE_SAMPLES):
+            part = tuple(mine[first : first + REGRADE_SAMPLES])
+            yield _item(f"{model}-{first:06}", stage.service, Payload(run=earlier.run, stage=earlier.stage, keys=part))
+    if not keys:
+        raise CannotPlan(f"the samples of stage {earlier.stage} of run {earlier.run} are gone")
+    yield _item("close", stage.service, Payload(run=earlier.run, stage=earlier.stage, close=True), phase=1)
 
 
 def _eval_reward(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from services.evaluator.forcing import Drawn, forced_draws
 from shared.answers.choice import choice_of
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
@@ -30,10 +31,11 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
     choices = list(zip(LETTERS, problem.choices, strict=False))
     asked = render(PROMPTS[problem.grading.kind], question=problem.question, choices=choices)
     question = Message(role="user", content=asked)
-    completion = await endpoint.chat([question], n=stage.samples, sampling=stage.sampling)
-    tokens = tokens_of(completion.choices, completion.completion_tokens)
+    forces = stage.budget is not None or stage.waits > 0
+    drawn = await (forced_draws(endpoint, question, stage) if forces else _draws(endpoint, question, stage))
     samples = []
-    for draw, (choice, count) in enumerate(zip(completion.choices, tokens, strict=True)):
+    for draw, one in enumerate(drawn):
+        choice = one.choice
         extracted, verified, error = await graded(problem, choice.text)
         samples.append(
             Response(
@@ -51,11 +53,19 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
                 extracted=extracted,
                 verified=verified,
                 grading_error=error,
-                prompt_tokens=completion.prompt_tokens,
-                completion_tokens=count,
+                prompt_tokens=one.prompt_tokens,
+                completion_tokens=one.tokens,
+                forced=one.forced,
             )
         )
     return samples
+
+
+async def _draws(endpoint: Endpoint, question: Message, stage: EvaluateStage) -> list[Drawn]:
+    """`stage.samples` answers to one request."""
+    completion = await endpoint.chat([question], n=stage.samples, sampling=stage.sampling)
+    tokens = tokens_of(completion.choices, completion.completion_tokens)
+    return [Drawn(choice, count, completion.prompt_tokens) for choice, count in zip(completion.choices, tokens, strict=True)]
 
 
 async def graded(problem: Problem, text: str) -> tuple[str | None, bool, str | None]:

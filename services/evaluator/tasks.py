@@ -1,4 +1,6 @@
-"""The evaluator's handler: items of up to 32 problems for one model, and the closing item that writes the report."""
+"""The evaluator's handler: items of up to 32 problems for one model (or of stored samples, graded anew), and the closing item that
+writes the report.
+"""
 
 import asyncio
 import time
@@ -6,6 +8,7 @@ from typing import Any
 
 from services.evaluator.judging import Judge, attempted, is_right
 from services.evaluator.pick import pick
+from services.evaluator.regrading import Measured, changes, earlier, regrade
 from services.evaluator.report import NothingGraded, Served, build_report, publish
 from services.evaluator.sampling import prompt_of, sample_problem
 from shared.contracts.problem import Problem
@@ -22,8 +25,10 @@ PROGRESS_SECONDS = 1.0
 
 @handles("evaluate")
 async def evaluate(work: Work) -> Result:
-    """Samples the payload's problems; in the closing item, reports on all samples of the stage."""
-    return await (_close(work) if work.payload.close else _measure(work))
+    """Samples the payload's problems, or grades stored samples anew; in the closing item, reports on all samples of the stage."""
+    if work.payload.close:
+        return await _close(work)
+    return await (regrade(work) if work.stage.regrade else _measure(work))
 
 
 async def _measure(work: Work) -> Result:
@@ -109,17 +114,24 @@ async def _close(work: Work) -> Result:
     """The report of the stage: figures, plot and table."""
     stage: EvaluateStage = work.stage
     samples = [Response.model_validate(body) for body in await work.records(work.lease.stage, "sample")]
-    served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
     if not samples:
         raise Hopeless("no sample to report on: every item of this stage died")
-    benchmark, asked = await work.asked(stage.problems)
+    summary: dict[str, Any] = {}
+    records = []
+    if stage.regrade:
+        measured = await earlier(work, stage.regrade)
+        served, summary = measured.served, await changes(work)
+        records = [NewRecord("served", f"{place:06}", one.model_dump(mode="json")) for place, one in enumerate(served)]
+    else:
+        served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
+        measured = Measured(*await work.asked(stage.problems), stage, work.recipe.seed, served)
     try:
-        report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked)
+        report = build_report(work.origin(), measured.benchmark, measured.stage, measured.seed, samples, served, measured.asked)
     except NothingGraded as error:
         raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)
-    summary = {name: round(score.pass_at_1, 4) for name, score in report.models.items()}
-    return Result(records=[NewRecord("report", "report", report.model_dump(mode="json"))], summary=summary)
+    records.append(NewRecord("report", "report", report.model_dump(mode="json")))
+    return Result(records, summary={name: round(score.pass_at_1, 4) for name, score in report.models.items()} | summary)
 
 
 @handles("pick")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from services.gateway.recipes import refusal
+from services.gateway.regrades import regrade_mistakes
 from shared.contracts.models import ProblemSource
 from shared.contracts.problem import Problem
 from shared.contracts.recipe import Recipe
@@ -49,6 +50,7 @@ def _checked(ledger: Ledger, recipe: Recipe) -> dict[str, ProblemSource]:
     used = {stage.problems for stage in recipe.stages.values() if hasattr(stage, "problems")}
     sources = {name: source for name, source in recipe.problems.items() if name in used}
     mistakes = [mistake for name, source in sources.items() for mistake in _mistakes(ledger, name, source)]
+    mistakes += regrade_mistakes(ledger, recipe)
     mistakes = mistakes or list(_gradings(ledger, recipe))
     if mistakes:
         raise refusal(*mistakes)
@@ -82,7 +84,7 @@ def _gradings(ledger: Ledger, recipe: Recipe) -> Iterator[tuple[str, str]]:
         found = distinct_values(ledger, source.set, ("grading", "kind"), source.first, source.count)
         kinds = sorted(kind for kind in found if kind not in (None, "answer"))
         if isinstance(stage, EvaluateStage):
-            if "judge" in kinds and stage.judge is None:
+            if "judge" in kinds and stage.judge is None and stage.regrade is None:
                 yield (
                     f"stages.{name}.judge",
                     f"is missing: `{source.set}` holds problems that a judge grades; name a model of the recipe",

@@ -122,6 +122,13 @@ class Recipe(Record):
             self._check_pick(where, stage)
         if isinstance(stage, CurateStage) and stage.difficulty:
             self._check_difficulty(where, stage, stage.difficulty)
+        if isinstance(stage, EvaluateStage) and (stage.budget or stage.waits):
+            for place, name in enumerate(stage.asks()):
+                if name in self.models and self.models[name].url:
+                    raise ValueError(
+                        f"{where}.models.{place}: `{name}` is an endpoint, which cannot go on with an answer that it has begun, as "
+                        "`budget` and `waits` ask: name a model without `url`"
+                    )
         if stage.kind == "train":
             source = self.stages[stage.data]
             found = _configs(source)
@@ -154,6 +161,10 @@ class Recipe(Record):
         if measured.problems != stage.problems:
             raise ValueError(
                 f"{where}.difficulty.measured: `{band.measured}` measures `{measured.problems}`, not `{stage.problems}`"
+            )
+        if not measured.models:
+            raise ValueError(
+                f"{where}.difficulty.measured: `{band.measured}` regrades an earlier run: name the model in its `models`"
             )
         if band.model not in (measured.models if len(measured.models) > 1 else (None, *measured.models)):
             raise ValueError(f"{where}.difficulty.model: name one of {', '.join(measured.models)}")

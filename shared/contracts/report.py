@@ -24,6 +24,12 @@ class Conditions(Frozen):
     """Name and version of what served the model."""
     judge: str = ""
     """The judge's URI and its prompts, as `some/model (judge_facts@1)`; '' where none was asked."""
+    budget: int | None = None
+    """Tokens after which a response was cut and made to answer; None where none was."""
+    answer_tokens: int | None = None
+    """Tokens that were then left for the answer."""
+    waits: int = 0
+    """How often a response that would have ended was made to go on."""
 
 
 class ModelScore(Frozen):

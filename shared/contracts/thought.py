@@ -124,6 +124,8 @@ class Response(Trainable):
     """Why the answer could not be graded; it then counts neither as right nor as wrong."""
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)]
+    forced: Annotated[int, Field(ge=0)] = 0
+    """How often budget forcing made the response go on, or answer; the words that did so are in `text`, not in the tokens."""
 
     @property
     def completion(self) -> str:

@@ -48,10 +48,13 @@ class Payload(Record):
     | pick | nothing |
     | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` where the stage names one); the closing item `close` and in
     `roles` all models by their names |
+    | evaluate with `regrade` | `run`, `stage` and `keys` of at most 1,000 of its samples of one model; the closing item `close` |
     """
 
     roles: dict[str, ModelRef] = {}
     problems: Slice | None = None
+    run: str | None = None
+    """Whose run's records `keys` are, where it is not the item's own."""
     stage: str | None = None
     """Whose records `keys` are, where the item's own stage does not say."""
     keys: tuple[str, ...] = ()
@@ -63,9 +66,10 @@ IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
 PAIR_PROBLEMS = 50
 EVALUATE_PROBLEMS = 32
+REGRADE_SAMPLES = 1000
 EVAL_REWARD_PROBLEMS = 32
 TRANSLATE_RESPONSES = 16
-"""Most problems, trees or responses of one item: its result stays a small transaction, and a killed worker loses little."""
+"""Most problems, trees, responses or samples of one item: its result stays small, and a killed worker loses little."""
 TRAINING = "training"
 """The engine set of trainings: they take a device for themselves, so a pool serves either an engine set or trainings."""
 

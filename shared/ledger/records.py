@@ -87,7 +87,7 @@ def record_keys(ledger: Ledger, run_id: str, stage: str, kind: str) -> list[str]
 
 
 def records_by_key(ledger: Ledger, run_id: str, stage: str, kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Bodies of the published records with these keys (at most a few hundred), sorted by key."""
+    """Bodies of the published records with these keys (at most 1,000), sorted by key."""
     query = select(records.c.key, records.c.body).where(
         records.c.run_id == run_id, records.c.stage == stage, records.c.kind == kind, records.c.published, records.c.key.in_(keys)
     )

@@ -10,7 +10,7 @@ from shared.contracts.stages import (
     SelectStage,
     TrainStage,
 )
-from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS
+from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS, REGRADE_SAMPLES
 from shared.pricing.judges import judgement, tries
 from shared.pricing.ranges import Range, between, ranged, total
 from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
@@ -193,17 +193,28 @@ def _operations(stage: TrainStage) -> float:
 
 
 def evaluate(stage: EvaluateStage, known: Known) -> Work:
-    """At most `EVALUATE_PROBLEMS` problems of one model an item, and one that closes."""
+    """At most `EVALUATE_PROBLEMS` problems of one model an item, and one that closes. A regrading asks no model at all."""
     problems = known.problems(stage.problems)
+    if stage.regrade:
+        note = f"samples of {stage.regrade.run} are graded anew, and no model is asked; items of at most {REGRADE_SAMPLES} each"
+        return Work(items=ranged(2), notes=(note,))
     calls = problems.count
     read = calls * (problems.question + solve())
     asked = []
+    limit = stage.budget + stage.answer_tokens if stage.budget else stage.sampling.max_tokens
     for name in stage.models:
-        output = bounded(writes(name, known, problems), stage.sampling)
+        output = bounded(writes(name, known, problems), stage.sampling.model_copy(update={"max_tokens": limit}))
         asked.append(Asked("policy", name, calls, read, calls * stage.samples * output))
     return Work(
         items=(problems.count * (1 / EVALUATE_PROBLEMS)).up() * len(stage.models) + 1,
         asked=tuple(asked),
         assumed=(*known.assumed_of(stage.problems), "spread"),
-        notes=("an answer is as long as what its model learned last; an untrained model's, as a solution",),
+        notes=(
+            "an answer is as long as what its model learned last; an untrained model's, as a solution",
+            *(
+                (f"{stage.waits} waits may lengthen it, at most to its limit, and make prompts be read again",)
+                if stage.waits
+                else ()
+            ),
+        ),
     )

@@ -20,7 +20,8 @@ from shared.ledger.database import Ledger
 from shared.ledger.items import Lease, load_partials, report_progress, save_partial
 from shared.ledger.problems import get_set, iterate_problems
 from shared.ledger.records import iterate_records, record_keys, records_by_key, run_usage
-from shared.ledger.runs import was_done_before
+from shared.ledger.runs import get_run, was_done_before
+from shared.work.registry import Hopeless
 
 
 class Work:
@@ -68,18 +69,20 @@ class Work:
         return await asyncio.to_thread(lambda: [Problem.model_validate(body) for body in self.stream_source(name)])
 
     def stream_source(self, name: str) -> Iterator[dict[str, Any]]:
-        """Bodies of a source's problems, a page at a time: for a thread of its own."""
-        asked = self.recipe.problems[name]
+        """Bodies of a source's problems (of a curation, those it began with), a page at a time: for a thread of its own."""
+        asked = self.recipe.source_of(name)
         return iterate_problems(self.ledger, asked.stored_as, asked.first, asked.count)
 
     async def asked(self, name: str) -> tuple[str, int | None]:
         """What a stage's `problems` are called in reports, and how many they are (None: nothing tells any more)."""
-        source = self.recipe.source_of(name)
-        if name not in self.recipe.problems:
-            kept = await asyncio.to_thread(record_keys, self.ledger, self.lease.run_id, name, "problem")
-            return f"{source.stored_as} ({name})", len(kept)
-        stored = await asyncio.to_thread(get_set, self.ledger, source.stored_as)
-        return source.stored_as, source.asked(stored.size if stored else None)
+        return await asyncio.to_thread(asked_by, self.ledger, self.lease.run_id, self.recipe, name)
+
+    async def recipe_of(self, run_id: str) -> Recipe:
+        """The recipe of another run. Raises Hopeless if there is no such run any more."""
+        run = await asyncio.to_thread(get_run, self.ledger, run_id)
+        if run is None:
+            raise Hopeless(f"run {run_id} is gone")
+        return Recipe.model_validate(run.recipe)
 
     async def endpoint(self, role: str) -> Endpoint:
         """The model that plays a role, served and metered into the ledger. Raises KeyError for a role the item does not have."""
@@ -99,9 +102,10 @@ class Work:
         """
         self._in_rounds = True
 
-    async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
-        """Bodies of a stage's published records of a kind, sorted by key."""
-        return await asyncio.to_thread(lambda: list(iterate_records(self.ledger, self.lease.run_id, stage, kind)))
+    async def records(self, stage: str, kind: str, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Bodies of a stage's published records of a kind, sorted by key; `run_id`: of another run."""
+        run_id = run_id or self.lease.run_id
+        return await asyncio.to_thread(lambda: list(iterate_records(self.ledger, run_id, stage, kind)))
 
     def stream(self, stage: str, kind: str) -> Iterator[dict[str, Any]]:
         """As `records`, a page at a time: for a thread of its own, and more records than memory holds."""
@@ -111,9 +115,9 @@ class Work:
         """What the run has taken so far, by stage, role and model."""
         return run_usage(self.ledger, self.lease.run_id)
 
-    async def records_by_key(self, stage: str, kind: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
-        """Bodies of the published records with these keys, sorted by key."""
-        return await asyncio.to_thread(records_by_key, self.ledger, self.lease.run_id, stage, kind, keys)
+    async def records_by_key(self, stage: str, kind: str, keys: tuple[str, ...], run_id: str | None = None) -> list[dict[str, Any]]:
+        """Bodies of the published records with these keys (at most 1,000), sorted by key; `run_id`: of another run."""
+        return await asyncio.to_thread(records_by_key, self.ledger, run_id or self.lease.run_id, stage, kind, keys)
 
     async def save(self, seq: int, body: dict[str, Any]) -> None:
         """Saves work of the unfinished item under a sequence number of its own. Raises LeaseLost."""
@@ -133,3 +137,12 @@ class Work:
     async def progress(self, figures: dict[str, Any]) -> None:
         """Shows how far the item is, in the run's status and as an event. Raises LeaseLost."""
         await asyncio.to_thread(report_progress, self.ledger, self.lease, figures)
+
+
+def asked_by(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> tuple[str, int | None]:
+    """What a stage's `problems` are called in a run's reports, and how many they are (None: nothing tells any more)."""
+    source = recipe.source_of(name)
+    if name not in recipe.problems:
+        return f"{source.stored_as} ({name})", len(record_keys(ledger, run_id, name, "problem"))
+    stored = get_set(ledger, source.stored_as)
+    return source.stored_as, source.asked(stored.size if stored else None)

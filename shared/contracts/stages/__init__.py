@@ -16,7 +16,7 @@ from shared.contracts.stages.data import (
     TranslateStage,
 )
 from shared.contracts.stages.search import SEARCH_PARAMETERS, EvalRewardStage, SearchStage
-from shared.contracts.stages.train import EvaluateStage, PickStage, RetrainStage, TrainStage
+from shared.contracts.stages.train import EvaluateStage, PickStage, Regrade, RetrainStage, TrainStage
 
 Stage = Annotated[
     ImportStage
@@ -48,6 +48,7 @@ __all__ = [
     "PickStage",
     "Refiner",
     "ReformatStage",
+    "Regrade",
     "RetrainStage",
     "SearchStage",
     "SelectStage",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen
-from shared.contracts.models import Count, Fraction, Sampling
+from shared.contracts.models import Count, Fraction, Name, Sampling
 from shared.contracts.stages.base import Service, StageBase
 
 
@@ -159,15 +159,37 @@ class RetrainStage(StageBase):
             yield "tokens_of", self.tokens_of
 
 
+class Regrade(Frozen):
+    """An evaluation of an earlier run, whose stored samples are graded anew."""
+
+    run: Annotated[str, Field(min_length=1, max_length=300)]
+    """The earlier run's id."""
+    stage: Name
+    """Its evaluate stage."""
+
+
 class EvaluateStage(StageBase):
-    """Models measured on problems under one set of conditions."""
+    """Models measured on problems under one set of conditions.
+
+    With `regrade` no model is asked: the samples, and the conditions that they were drawn under, are an earlier run's. `models`
+    then says which of the models measured there (none named: all), and `problems` holds their problems, found by id.
+    """
 
     kind: Literal["evaluate"] = "evaluate"
     service: ClassVar[Service] = Service.EVALUATOR
-    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: tuple[str, ...] = ()
     problems: str
+    regrade: Regrade | None = None
     samples: Count = 2
     sampling: Sampling = Sampling(temperature=0.8, max_tokens=512)
+    budget: Count | None = None
+    """Budget forcing (s1, arXiv 2501.19393, section 3): a response that has not ended after so many tokens is cut there and made to
+    state its answer."""
+    answer_tokens: Count = 32
+    """budget: tokens that the answer may then take."""
+    waits: Annotated[int, Field(ge=0, le=100)] = 0
+    """Budget forcing, the other way: so many times, a response that ends has its last line taken off and goes on behind "Wait",
+    as long as tokens are left."""
     keywords: tuple[str, ...] = ("wait", "alternatively")
     judge: str | None = None
     """The model that judges answers to problems whose grading is a judge's."""
@@ -175,13 +197,41 @@ class EvaluateStage(StageBase):
     """The judge's; one that thinks before it answers needs more tokens."""
 
     @model_validator(mode="after")
+    def _regrading_samples_nothing(self) -> Self:
+        """Models are asked, or an earlier run's samples are read: what belongs to the one is refused in the other."""
+        if self.regrade is None and not self.models:
+            raise ValueError("models: is missing: name what is to be measured")
+        if self.regrade is not None:
+            fixed = ("samples", "sampling", "budget", "answer_tokens", "waits", "judge", "judge_sampling")
+            given = [name for name in fixed if getattr(self, name) != type(self).model_fields[name].default]
+            if given:
+                raise ValueError(f"{given[0]}: a stage with `regrade` asks no model: the samples are those of the earlier run")
+        return self
+
+    @model_validator(mode="after")
     def _each_model_once(self) -> Self:
         if twice := sorted({model for model in self.models if self.models.count(model) > 1}):
             raise ValueError(f"models: `{twice[0]}` is named more than once")
         return self
 
+    @model_validator(mode="after")
+    def _budget_fits(self) -> Self:
+        if self.budget is None and self.answer_tokens != type(self).model_fields["answer_tokens"].default:
+            raise ValueError("answer_tokens: only a response that is cut at a `budget` is made to answer: set one")
+        whole = (self.budget or 0) + self.answer_tokens
+        if self.budget and whole > self.sampling.max_tokens:
+            raise ValueError(
+                f"budget: {self.budget} and answer_tokens, {self.answer_tokens}, are {whole} together, and sampling.max_tokens is "
+                f"{self.sampling.max_tokens}: lower the one, or raise the other"
+            )
+        return self
+
+    def asks(self) -> tuple[str, ...]:
+        """The models that are sampled: names of the recipe. None with `regrade`, where the names are the earlier run's."""
+        return () if self.regrade else self.models
+
     def references(self) -> Iterator[tuple[str, str]]:
-        for place, model in enumerate(self.models):
+        for place, model in enumerate(self.asks()):
             yield f"models.{place}", model
         if self.judge:
             yield "judge", self.judge

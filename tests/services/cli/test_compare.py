@@ -53,6 +53,17 @@ def test_models_measured_under_other_conditions_are_marked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "differing"), [({"budget": None, "waits": 0}, []), ({"budget": 64, "answer_tokens": 9}, ["answer_tokens", "budget"])]
+)
+@pytest.mark.parametrize("names", [("r:shortcut", "r:journey"), ("r:journey", "r:shortcut")])
+def test_an_older_report_without_a_condition_had_no_choice(
+    names: tuple[str, str], told: dict[str, Any], differing: list[str]
+) -> None:
+    models = {"journey": {"conditions": CONDITIONS}, "shortcut": {"conditions": {**CONDITIONS, **told}}}
+    assert json.loads(longthought(*names, "--json", models=models).stdout)["differing_conditions"] == differing
+
+
+@pytest.mark.parametrize(
     ("names", "words"),
     [
         (("r", "r:journey"), "r: which of its models? r:journey, r:shortcut"),

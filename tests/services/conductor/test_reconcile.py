@@ -219,3 +219,30 @@ def test_an_evaluation_with_a_judge_has_both_models_in_its_engine_set(ledger: Le
     assert "some/judge" in leases["near"].engine_set and "some/model" in leases["near"].engine_set
     assert leases["away"].engine_set == leases["none"].engine_set
     assert leases["near"].payload["roles"]["judge"]["name"] == "wise"
+
+
+def test_a_regrading_needs_no_model_and_no_engine(ledger: Ledger, post: Post) -> None:
+    measured = checked(ledger, post, stages={"measure": {"kind": "evaluate", "models": ["base"], "problems": "held"}})
+    samples = [NewRecord("sample", f"{model}/p{n}#0", {}) for model, count in (("a", 1001), ("a-b", 2)) for n in range(count)]
+    first, *others = keys(ledger, measured, "measure")
+    commit(ledger, take(ledger, measured, "measure", first), Result(samples))
+    for key in others:
+        commit(ledger, take(ledger, measured, "measure", key), Result())
+    stage = {"kind": "evaluate", "problems": "held", "regrade": {"run": measured, "stage": "measure"}}
+    run = post(models={}, stages={"all": stage, "some": {**stage, "models": ["a-b"]}})
+    passes(ledger)
+    assert keys(ledger, run, "preflight") == []
+    assert get_run(ledger, run).state == "running"
+    assert keys(ledger, run, "some") == ["a-b-000000", "close"]
+    assert keys(ledger, run, "all") == ["a-b-000000", "a-000000", "a-001000", "close"]
+    leases = [take(ledger, run, "all", key) for key in keys(ledger, run, "all")[:3]]
+    assert [len(lease.payload["keys"]) for lease in leases] == [2, 1000, 1]
+    assert {(lease.engine_set, lease.payload["run"], len(lease.payload["roles"])) for lease in leases} == {("", measured, 0)}
+    assert claim(ledger, item_name(run, "all", "close"), "hands", 30) is not None
+
+
+def test_a_regrading_of_samples_that_are_gone_says_so(ledger: Ledger, post: Post) -> None:
+    stage = {"kind": "evaluate", "problems": "held", "regrade": {"run": "tiny-0", "stage": "measure"}}
+    run = post(models={}, stages={"again": stage})
+    passes(ledger)
+    assert get_run(ledger, run).reason == "stage again: the samples of stage measure of run tiny-0 are gone"

@@ -180,6 +180,11 @@ def test_data_stages_lead_from_curation_to_a_dataset() -> None:
         ("kept.difficulty.model", "far", "stages.kept.difficulty.model: name one of base"),
         ("kept.difficulty.at_least", 0.95, "at_least: 0.95 is above at_most"),
         ("before.problems", "kept", "stages.kept.difficulty.measured: `before` measures `kept`, not `few`"),
+        (
+            "before",
+            {"kind": "evaluate", "problems": "few", "regrade": {"run": "r", "stage": "s"}},
+            "stages.kept.difficulty.measured: `before` regrades an earlier run: name the model in its `models`",
+        ),
         ("chosen.responses", ["labelled"], "stages.chosen.responses.0: `labelled` is a import, not a distill"),
         ("set.trees", "taught", "stages.set.trees: `taught` is a distill, not a search or import"),
         ("set.data", ["labelled"], "stages.set.data.0: `labelled` imports trees, not samples"),

@@ -157,6 +157,17 @@ def test_what_a_teacher_gives_is_learned() -> None:
     assert measure.output_tokens.high == 100 * 2 * (240 + 240)
 
 
+def test_a_budget_bounds_an_answer() -> None:
+    stage = {"kind": "evaluate", "models": ["base"], "problems": "train", "budget": 80, "answer_tokens": 20, "waits": 2}
+    found = priced(measure={**stage, "samples": 1, "sampling": {"max_tokens": 240}})["measure"]
+    assert found.output_tokens == ranged(640 * 100)
+
+
+def test_a_regrading_asks_nobody() -> None:
+    found = priced(again={"kind": "evaluate", "problems": "train", "regrade": {"run": "r", "stage": "measure"}})["again"]
+    assert (found.calls, found.output_tokens, found.asked) == (ranged(0), ranged(0), ())
+
+
 def test_a_search_by_hand() -> None:
     """4 steps deep, all rounds: 4 (1 + 2 x 3) = 28 steps of 50 tokens in 7 requests; at most w K D = 32 of 96 tokens."""
     found = priced(trees={**SEARCH, "sampling": {"max_tokens": 96}})["trees"]
