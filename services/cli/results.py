@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.connect import gateway, stop
+from services.cli.groups_table import groups_tables
 from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
 from services.cli.terminal import FAILED, REFUSED, err, local, out, say
@@ -38,6 +39,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [""]
     if found["models"]:
         parts += [models_table(run_id, found["models"]), *notes(found), ""]
+        for table in groups_tables(found["models"]):
+            parts += [table, ""]
     if found["rewards"]:
         parts += [rewards_table(run_id, found["rewards"]), *reward_notes(found["rewards"]), ""]
     if found["costs"]:

@@ -1,9 +1,8 @@
 """The report: one row of figures per model, under stated conditions, with a plot and a table."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 
-from services.evaluator import metrics
+from services.evaluator import groups, metrics
 from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
@@ -35,16 +34,20 @@ def build_report(
     samples: Sequence[Response],
     served: Sequence[Served],
     asked: int | None,
+    traits: Mapping[str, groups.Traits],
 ) -> RunReport:
     """Figures of every model that has samples, in the recipe's order; one whose items all died is left out and counted missing.
 
-    `asked`: problems a model should have been measured on (None: as many as the best-measured one was). Raises NothingGraded.
+    `asked`: problems a model should have been measured on (None: as many as the best-measured one was).
+    `traits`: what the problems are grouped by; those that are not in it are in no group. Raises NothingGraded.
     """
     scores = {}
     for name in stage.models:
         mine = [sample for sample in samples if sample.model == name]
         if mine:
-            scores[name] = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
+            score = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
+            breakdowns = {"by_subject": groups.by_subject(mine, traits), "by_level": groups.by_level(mine, traits)}
+            scores[name] = score.model_copy(update=breakdowns)
     asked = asked or max(score.conditions.problem_count for score in scores.values())
     return RunReport(
         origin=origin,
@@ -59,11 +62,10 @@ def _score(
     name: str, benchmark: str, stage: EvaluateStage, seed: int, samples: Sequence[Response], served: Sequence[Served]
 ) -> ModelScore:
     ordered = sorted(samples, key=lambda sample: (sample.problem_id, sample.draw))
-    graded = [sample for sample in ordered if sample.grading_error is None]
-    if not graded:
+    problems = metrics.graded_by_problem(ordered)
+    if not problems:
         raise NothingGraded(f"model {name}: none of its {len(samples)} samples could be graded: {ordered[0].grading_error}")
-    problems = [list(group) for _, group in groupby(graded, key=lambda sample: sample.problem_id)]
-    counts = [(len(group), sum(sample.verified for sample in group)) for group in problems]
+    counts = metrics.counts_of(ordered)
     return ModelScore(
         model=name,
         uri=" + ".join(sorted({entry.uri for entry in served})),
@@ -73,10 +75,10 @@ def _score(
         stderr=metrics.standard_error(counts),
         maj_at_k=sum(metrics.majority_right(group) for group in problems) / len(problems),
         pass_at_k=metrics.pass_at_k(counts, stage.samples),
-        avg_tokens=sum(sample.completion_tokens for sample in samples) / len(samples),
+        avg_tokens=metrics.average_tokens(samples),
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
         unanswered=metrics.share([sample.extracted is None for sample in samples]),
-        ungraded=len(samples) - len(graded),
+        ungraded=len(samples) - sum(n for n, _ in counts),
         keywords=metrics.keyword_rates([sample.completion for sample in samples], stage.keywords),
         conditions=Conditions(
             problems=benchmark,

@@ -1,16 +1,23 @@
 """The report as a Markdown table."""
 
-from shared.contracts.report import ModelScore, RunReport
+from collections.abc import Mapping
+
+from shared.contracts.report import GroupScore, ModelScore, RunReport
 
 
 def markdown(report: RunReport) -> str:
-    """A heading, a row per model, and what must be known to read it (conditions, missing and ungraded samples)."""
+    """A heading, a row per model, and what must be known to read it (conditions, missing and ungraded samples).
+
+    Below it, where there is more than one: a row per subject, and a row per level.
+    """
     samples = max(score.conditions.samples for score in report.models.values())
     keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
     header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
     rows = [header + [f"“{word}”" for word in keywords], ["---"] + ["---:"] * (len(header) + len(keywords) - 1)]
     rows += [_row(name, score, keywords) for name, score in report.models.items()]
     lines = [f"# {report.benchmark}", "", *("| " + " | ".join(row) + " |" for row in rows), "", *_notes(report)]
+    for title in ("subject", "level"):
+        lines += _breakdown(title, {name: getattr(score, f"by_{title}") for name, score in report.models.items()})
     return "\n".join(lines) + "\n"
 
 
@@ -25,6 +32,25 @@ def _row(name: str, score: ModelScore, keywords: list[str]) -> list[str]:
         f"{score.avg_tokens:.0f}",
         *(f"{100 * value:.1f}%" for value in shares),
     ]
+
+
+def _breakdown(title: str, groups: Mapping[str, Mapping[str, GroupScore]]) -> list[str]:
+    """A section with a row per group and, for every model, its accuracy and its tokens; nothing if there are not two groups.
+
+    `groups`: model -> group -> figures. A model that was not measured on a group has a dash there.
+    """
+    names = sorted({name for scores in groups.values() for name in scores}, key=int if title == "level" else str.casefold)
+    if len(names) < 2:
+        return []
+    header = [title, "problems", *(cell for model in groups for cell in (model, "avg. tokens"))]
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    for name in names:
+        row = [name.replace("|", "\\|"), str(max(scores[name].n for scores in groups.values() if name in scores))]
+        for scores in groups.values():
+            one = scores.get(name)
+            row += [f"{100 * one.pass_at_1:.1f} ± {100 * one.stderr:.1f}", f"{one.avg_tokens:.0f}"] if one else ["–", "–"]
+        rows.append(row)
+    return ["", f"## pass@1 by {title}", "", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
 def _notes(report: RunReport) -> list[str]:

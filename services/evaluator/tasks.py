@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+from services.evaluator.groups import Traits, traits_of
 from services.evaluator.report import NothingGraded, Served, build_report, publish
 from services.evaluator.sampling import PROMPT, sample_problem
 from shared.contracts.problem import Problem
@@ -83,10 +84,17 @@ async def _close(work: Work) -> Result:
     if not samples:
         raise Hopeless("no sample to report on: every item of this stage died")
     benchmark, asked = await work.asked(stage.problems)
+    traits = await asyncio.to_thread(_traits, work, stage.problems, {sample.problem_id for sample in samples})
     try:
-        report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked)
+        report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked, traits)
     except NothingGraded as error:
         raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)
     summary = {name: round(score.pass_at_1, 4) for name, score in report.models.items()}
     return Result(records=[NewRecord("report", "report", report.model_dump(mode="json"))], summary=summary)
+
+
+def _traits(work: Work, problems: str, measured: set[str]) -> dict[str, Traits]:
+    """Traits of the measured problems: of the stage's source, or of what its curation kept."""
+    bodies = work.stream_source(problems) if problems in work.recipe.problems else work.stream(problems, "problem")
+    return traits_of(bodies, measured)

@@ -24,6 +24,17 @@ class Conditions(Frozen):
     """Name and version of what served the model."""
 
 
+class GroupScore(Frozen):
+    """One model's figures on the problems of one subject, or of one level; as those of ModelScore."""
+
+    n: int
+    """Problems measured."""
+    samples: int
+    pass_at_1: Share
+    stderr: Annotated[float, Field(ge=0)]
+    avg_tokens: Annotated[float, Field(ge=0)]
+
+
 class ModelScore(Frozen):
     """One model's figures on one benchmark.
 
@@ -49,6 +60,10 @@ class ModelScore(Frozen):
     """Samples whose answer could not be graded: counted neither as right nor as wrong."""
     keywords: dict[str, float] = {}
     """Share of samples holding each keyword ("wait" ...)."""
+    by_subject: dict[str, GroupScore] = {}
+    """Subject -> figures, in alphabetical order; problems that name none are in no group."""
+    by_level: dict[str, GroupScore] = {}
+    """Level -> figures, from the lowest; problems that name none are in no group."""
     conditions: Conditions
 
 
