@@ -62,9 +62,16 @@ def pass_at_k(counts: Counts, k: int) -> float:
 
 
 def majority_right(samples: Sequence[Response]) -> float:
-    """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer."""
-    right = {canonical(sample.extracted) for sample in samples if sample.verified and sample.extracted is not None}
-    return math.fsum(share for answer, share in majority([sample.extracted for sample in samples]).items() if answer in right)
+    """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer.
+
+    An answer whose samples were graded differently counts with the share of them that is right.
+    """
+    graded: defaultdict[str, list[bool]] = defaultdict(list)
+    for sample in samples:
+        if sample.extracted is not None:
+            graded[canonical(sample.extracted)].append(sample.verified)
+    won = majority([sample.extracted for sample in samples])
+    return math.fsum(part * share(graded[answer]) for answer, part in won.items())
 
 
 def share(flags: Sequence[bool]) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from services.evaluator import groups, metrics
+from services.evaluator.curves import budget_curve
 from services.evaluator.plot import draw
 from services.evaluator.table import markdown
 from shared.artifacts import write_bytes
@@ -41,18 +42,20 @@ def build_report(
     `asked`: problems a model should have been measured on (None: as many as the best-measured one was).
     `traits`: what the problems are grouped by; those that are not in it are in no group. Raises NothingGraded.
     """
-    scores = {}
+    scores, curves = {}, {}
     for name in stage.models:
         mine = [sample for sample in samples if sample.model == name]
         if mine:
             score = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
             breakdowns = {"by_subject": groups.by_subject(mine, traits), "by_level": groups.by_level(mine, traits)}
             scores[name] = score.model_copy(update=breakdowns)
+            curves[name] = budget_curve(mine, stage.sampling.max_tokens, seed)
     asked = asked or max(score.conditions.problem_count for score in scores.values())
     return RunReport(
         origin=origin,
         benchmark=benchmark,
         models=scores,
+        curves=curves,
         comparable=len({score.conditions for score in scores.values()}) == 1,
         samples_missing=max(0, len(stage.models) * stage.samples * asked - len(samples)),
     )
