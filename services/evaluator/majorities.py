@@ -1,8 +1,8 @@
 """Maj@k of one problem for every k, in expectation over the subsets of its stored samples: exact, and nothing is drawn.
 
-A subset is won by the answer with the most votes in it. For an answer to win with m votes, every other answer must have fewer than m
-in the subset, or m itself: a tie. The subsets of each size that have t such ties are counted by a generating function, a polynomial
-in x (samples taken) and y (ties), so that hundreds of samples cost no more than additions.
+A subset is won by the answer with the most votes in it. For an answer to win with m votes, every other answer must have fewer than
+m in the subset, or m itself: a tie. The subsets of each size that have t such ties are counted by a generating function, a
+polynomial in x (samples taken) and y (ties), so that hundreds of samples cost no more than additions.
 """
 
 from collections import Counter, defaultdict

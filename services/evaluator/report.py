@@ -1,11 +1,14 @@
-"""The report: one row of figures per model, under stated conditions, with a plot and a table."""
+"""The report: one row of figures per model, under stated conditions, and budget curves; with plots and tables."""
 
 from collections.abc import Mapping, Sequence
 
 from services.evaluator import groups, metrics
 from services.evaluator.curves import budget_curve
+from services.evaluator.curves_plot import draw_curves
+from services.evaluator.curves_table import curves_latex, curves_markdown
+from services.evaluator.curves_vega import vega_lite
 from services.evaluator.plot import draw
-from services.evaluator.table import markdown
+from services.evaluator.table import latex_table, markdown
 from shared.artifacts import write_bytes
 from shared.contracts.base import Origin, Record
 from shared.contracts.report import Conditions, ModelScore, RunReport
@@ -98,10 +101,14 @@ def _score(
 
 
 def publish(report: RunReport, folder: str) -> RunReport:
-    """Writes plot and table into `folder` (an fsspec URL); returns the report that names them."""
-    return report.model_copy(
-        update={
-            "plot": write_bytes(f"{folder}/accuracy-against-tokens.png", draw(report)),
-            "table": write_bytes(f"{folder}/table.md", markdown(report).encode()),
-        }
-    )
+    """Writes plots and tables into `folder` (an fsspec URL); returns the report that names them."""
+    files = {
+        "plot": ("accuracy-against-tokens.png", draw(report)),
+        "table": ("table.md", markdown(report).encode()),
+        "table_latex": ("table.tex", latex_table(report).encode()),
+        "curves_plot": ("budget-curves.png", draw_curves(report)),
+        "curves_vega": ("budget-curves.vl.json", vega_lite(report).encode()),
+        "curves_table": ("budget-curves.md", curves_markdown(report).encode()),
+        "curves_latex": ("budget-curves.tex", curves_latex(report).encode()),
+    }
+    return report.model_copy(update={field: write_bytes(f"{folder}/{name}", content) for field, (name, content) in files.items()})

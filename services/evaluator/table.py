@@ -1,7 +1,8 @@
-"""The report as a Markdown table."""
+"""The report as a table, in Markdown and in LaTeX."""
 
 from collections.abc import Mapping
 
+from services.evaluator import latex
 from shared.contracts.report import GroupScore, ModelScore, RunReport
 
 
@@ -10,15 +11,33 @@ def markdown(report: RunReport) -> str:
 
     Below it, where there is more than one: a row per subject, and a row per level.
     """
-    samples = max(score.conditions.samples for score in report.models.values())
-    keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
-    header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
-    rows = [header + [f"“{word}”" for word in keywords], ["---"] + ["---:"] * (len(header) + len(keywords) - 1)]
-    rows += [_row(name, score, keywords) for name, score in report.models.items()]
-    lines = [f"# {report.benchmark}", "", *("| " + " | ".join(row) + " |" for row in rows), "", *_notes(report)]
+    header, *models = _rows(report)
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *models]
+    lines = [
+        f"# {report.benchmark}",
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        *(f"- {note}" for note in _notes(report)),
+    ]
     for title in ("subject", "level"):
         lines += _breakdown(title, {name: getattr(score, f"by_{title}") for name, score in report.models.items()})
     return "\n".join(lines) + "\n"
+
+
+def latex_table(report: RunReport) -> str:
+    """The same rows and notes for `booktabs`, without the breakdowns."""
+    header, *models = _rows(report)
+    notes = [note.replace("**", "") for note in _notes(report)]
+    return latex.table(f"Models measured on {report.benchmark}.", report.benchmark, header, [models], notes)
+
+
+def _rows(report: RunReport) -> list[list[str]]:
+    """The header, and a row per model."""
+    samples = max(score.conditions.samples for score in report.models.values())
+    keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
+    header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
+    return [header + [f"“{word}”" for word in keywords]] + [_row(name, score, keywords) for name, score in report.models.items()]
 
 
 def _row(name: str, score: ModelScore, keywords: list[str]) -> list[str]:
@@ -54,7 +73,7 @@ def _breakdown(title: str, groups: Mapping[str, Mapping[str, GroupScore]]) -> li
 
 
 def _notes(report: RunReport) -> list[str]:
-    """Bullets below the table."""
+    """What stands below the table, a sentence each, the gravest in Markdown's bold."""
     notes = ["Percentages; ± is one standard error, clustered by problem."]
     for conditions in dict.fromkeys(score.conditions for score in report.models.values()):
         who = [name for name, score in report.models.items() if score.conditions == conditions]
@@ -71,4 +90,4 @@ def _notes(report: RunReport) -> list[str]:
     for name, score in report.models.items():
         if score.ungraded:
             notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
-    return [f"- {note}" for note in notes]
+    return notes

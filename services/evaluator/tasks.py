@@ -86,7 +86,8 @@ async def _close(work: Work) -> Result:
     benchmark, asked = await work.asked(stage.problems)
     traits = await asyncio.to_thread(_traits, work, stage.problems, {sample.problem_id for sample in samples})
     try:
-        report = build_report(work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked, traits)
+        args = work.origin(), benchmark, stage, work.recipe.seed, samples, served, asked, traits
+        report = await asyncio.to_thread(build_report, *args)
     except NothingGraded as error:
         raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)
