@@ -24,7 +24,13 @@ def vega_lite(report: RunReport) -> str:
     x |= {"title": "average output tokens a problem", "axis": {"format": ",.0f", "grid": False, "labelOverlap": True}}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy", "axis": percent}
     models = list(report.curves)
-    colour = {"field": "model", "type": "nominal", "title": None, "scale": {"domain": models, "range": colours(len(models))}}
+    colour: dict[str, Any] = {
+        "field": "model",
+        "type": "nominal",
+        "title": None,
+        "scale": {"domain": models, "range": colours(len(models))},
+    }
+    colour["legend"] = {"symbolOpacity": 1}
     tooltip = [
         {"field": "model", "type": "nominal"},
         {"field": "kind", "type": "nominal"},

@@ -1,11 +1,11 @@
-"""Accuracy by group, as the report shows it."""
+"""What the report shows of groups, and what its files are called."""
 
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from services.cli.results import picture
+from services.cli.results import file_name, picture
 
 EMPTY: dict[str, Any] = {
     "models": {}, "benchmarks": {}, "rewards": {}, "costs": {}, "curations": {}, "datasets": {}, "plots": [],
@@ -46,3 +46,16 @@ def test_benchmarks_are_told_apart() -> None:
 @pytest.mark.parametrize("groups", [{}, {"by_subject": {}, "by_level": {}}, {"by_subject": {"algebra": ALGEBRA}}])
 def test_one_group_or_none_tells_nothing(groups: dict[str, Any]) -> None:
     assert not any("pass@1 by" in line for line in drawn({"base": score(**groups)}))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ({"stage": "measure", "kind": "plot", "uri": "s3://x/accuracy-against-tokens.png"}, "measure.png"),
+        ({"stage": "measure", "uri": "s3://x/accuracy-against-tokens.png"}, "measure.png"),
+        ({"stage": "measure", "kind": "curves_plot", "uri": "s3://x/budget-curves.png"}, "measure-budget-curves.png"),
+        ({"stage": "again", "kind": "table_latex", "uri": "file:///x/table.tex"}, "again-table.tex"),
+    ],
+)
+def test_exported_files_of_reports_have_names_of_their_own(file: dict[str, Any], name: str) -> None:
+    assert file_name(file) == name
