@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.cli.connect import gateway, stop
+from services.cli.groups_table import groups_tables
 from services.cli.rewards_table import reward_notes, rewards_table
 from services.cli.runs import JsonOption, RunArgument
 from services.cli.scores import judged_table, people_table
@@ -39,6 +40,8 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [""]
     if found["models"]:
         parts += [models_table(run_id, found["models"]), *judged_table(found["models"]), *notes(found), ""]
+        for table in groups_tables(found["models"]):
+            parts += [table, ""]
     for stage, rows in found.get("scores", {}).items():
         parts += [people_table(stage, rows), ""]
     if found["rewards"]:
@@ -53,6 +56,9 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
         parts += [dataset_lines(stage, dataset), ""]
     for plot in found["plots"]:
         parts.append(Text.assemble(("Plot  ", "bold"), local(plot["uri"])))
+    for table in found.get("tables", []):
+        if table["kind"] == "table":  # its folder holds the others
+            parts.append(Text.assemble(("Table ", "bold"), local(table["uri"])))
     return Group(*parts)
 
 
@@ -197,9 +203,10 @@ def export(
         found = client.report(run_id)
         for name, body in (("report", found), ("recipe", client.recipe(run_id)), ("status", client.run(run_id))):
             (folder / f"{name}.json").write_text(json.dumps(body, indent=2) + "\n")
-        for plot in found["plots"]:
-            if plot["file"]:
-                client.download_file(run_id, plot["file"], folder / "plots" / f"{plot['stage']}.png")
+        for place in ("plots", "tables"):
+            for one in found.get(place, []):
+                if one["file"]:
+                    client.download_file(run_id, one["file"], folder / place / file_name(one))
         for stage, dataset in found["datasets"].items():
             if dataset["uri"]:
                 shown.update(f"Exporting dataset {stage} ...")
@@ -210,6 +217,12 @@ def export(
             export_checkpoints(client, run_id, found["checkpoints"], folder / "checkpoints")
     about = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     say(f"{folder}: report, {len(found['plots'])} plots, {len(found['datasets'])} datasets, records: {about or 'none'}")
+
+
+def file_name(file: Mapping[str, Any]) -> str:
+    """What a file of a report is called where it is exported: `STAGE.png` for its first plot, else `STAGE-NAME`."""
+    stage = str(file["stage"])
+    return f"{stage}.png" if file.get("kind", "plot") == "plot" else f"{stage}-{str(file['uri']).rpartition('/')[2]}"
 
 
 def write_records(client: Client, run_id: str, folder: Path) -> dict[str, int]:

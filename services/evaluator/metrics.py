@@ -5,7 +5,8 @@ Notation: a problem has n graded samples, c of them right. Every problem weighs 
 
 import math
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from shared.answers.canonical import canonical
 from shared.answers.vote import majority
@@ -13,6 +14,25 @@ from shared.contracts.thought import Response
 
 Counts = Sequence[tuple[int, int]]
 """(n, c) of every problem, n at least 1."""
+
+
+def graded_by_problem(samples: Iterable[Response]) -> list[list[Response]]:
+    """The samples that could be graded, problem by problem; a problem none of whose samples could be is not among them."""
+    problems: defaultdict[str, list[Response]] = defaultdict(list)
+    for sample in samples:
+        if sample.grading_error is None:
+            problems[sample.problem_id].append(sample)
+    return list(problems.values())
+
+
+def counts_of(samples: Iterable[Response]) -> Counts:
+    """(n, c) of every problem of which at least one sample could be graded."""
+    return [(len(group), sum(sample.verified for sample in group)) for group in graded_by_problem(samples)]
+
+
+def average_tokens(samples: Sequence[Response]) -> float:
+    """Mean output tokens of a sample, graded or not: all of them were paid for."""
+    return sum(sample.completion_tokens for sample in samples) / len(samples)
 
 
 def pass_at_1(counts: Counts) -> float:
@@ -42,9 +62,16 @@ def pass_at_k(counts: Counts, k: int) -> float:
 
 
 def majority_right(samples: Sequence[Response]) -> float:
-    """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer."""
-    right = {canonical(sample.extracted) for sample in samples if sample.verified and sample.extracted is not None}
-    return math.fsum(share for answer, share in majority([sample.extracted for sample in samples]).items() if answer in right)
+    """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer.
+
+    An answer whose samples were graded differently counts with the share of them that is right.
+    """
+    graded: defaultdict[str, list[bool]] = defaultdict(list)
+    for sample in samples:
+        if sample.extracted is not None:
+            graded[canonical(sample.extracted)].append(sample.verified)
+    won = majority([sample.extracted for sample in samples])
+    return math.fsum(part * share(graded[answer]) for answer, part in won.items())
 
 
 def share(flags: Sequence[bool]) -> float:

@@ -1,12 +1,15 @@
-"""The report: one row of figures per model, under stated conditions, with a plot and a table."""
+"""The report: one row of figures per model, under stated conditions, and budget curves; with plots and tables."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 
-from services.evaluator import metrics
+from services.evaluator import groups, metrics
+from services.evaluator.curves import budget_curve
+from services.evaluator.curves_plot import draw_curves
+from services.evaluator.curves_table import curves_latex, curves_markdown
+from services.evaluator.curves_vega import vega_lite
 from services.evaluator.judged import judged
 from services.evaluator.plot import draw
-from services.evaluator.table import markdown
+from services.evaluator.table import latex_table, markdown
 from shared.artifacts import write_bytes
 from shared.contracts.base import Origin, Record
 from shared.contracts.report import Conditions, ModelScore, RunReport
@@ -38,21 +41,27 @@ def build_report(
     samples: Sequence[Response],
     served: Sequence[Served],
     asked: int | None,
+    traits: Mapping[str, groups.Traits],
 ) -> RunReport:
     """Figures of every model that has samples, in the recipe's order; one whose items all died is left out and counted missing.
 
-    `asked`: problems a model should have been measured on (None: as many as the best-measured one was). Raises NothingGraded.
+    `asked`: problems a model should have been measured on (None: as many as the best-measured one was).
+    `traits`: what the problems are grouped by; those that are not in it are in no group. Raises NothingGraded.
     """
-    scores = {}
+    scores, curves = {}, {}
     for name in stage.models:
         mine = [sample for sample in samples if sample.model == name]
         if mine:
-            scores[name] = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
+            score = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
+            breakdowns = {"by_subject": groups.by_subject(mine, traits), "by_level": groups.by_level(mine, traits)}
+            scores[name] = score.model_copy(update=breakdowns)
+            curves[name] = budget_curve(mine, stage.sampling.max_tokens, seed)
     asked = asked or max(score.conditions.problem_count for score in scores.values())
     return RunReport(
         origin=origin,
         benchmark=benchmark,
         models=scores,
+        curves=curves,
         comparable=len({score.conditions for score in scores.values()}) == 1,
         samples_missing=max(0, len(stage.models) * stage.samples * asked - len(samples)),
     )
@@ -62,11 +71,10 @@ def _score(
     name: str, benchmark: str, stage: EvaluateStage, seed: int, samples: Sequence[Response], served: Sequence[Served]
 ) -> ModelScore:
     ordered = sorted(samples, key=lambda sample: (sample.problem_id, sample.draw))
-    graded = [sample for sample in ordered if sample.grading_error is None]
-    if not graded:
+    problems = metrics.graded_by_problem(ordered)
+    if not problems:
         raise NothingGraded(f"model {name}: none of its {len(samples)} samples could be graded: {ordered[0].grading_error}")
-    problems = [list(group) for _, group in groupby(graded, key=lambda sample: sample.problem_id)]
-    counts = [(len(group), sum(sample.verified for sample in group)) for group in problems]
+    counts = metrics.counts_of(ordered)
     return ModelScore(
         model=name,
         uri=" + ".join(sorted({entry.uri for entry in served})),
@@ -76,10 +84,10 @@ def _score(
         stderr=metrics.standard_error(counts),
         maj_at_k=sum(metrics.majority_right(group) for group in problems) / len(problems),
         pass_at_k=metrics.pass_at_k(counts, stage.samples),
-        avg_tokens=sum(sample.completion_tokens for sample in samples) / len(samples),
+        avg_tokens=metrics.average_tokens(samples),
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
         unanswered=metrics.share([sample.extracted is None for sample in samples]),
-        ungraded=len(samples) - len(graded),
+        ungraded=len(samples) - sum(n for n, _ in counts),
         **judged(problems),
         keywords=metrics.keyword_rates([sample.completion for sample in samples], stage.keywords),
         conditions=Conditions(
@@ -101,10 +109,14 @@ def _score(
 
 
 def publish(report: RunReport, folder: str) -> RunReport:
-    """Writes plot and table into `folder` (an fsspec URL); returns the report that names them."""
-    return report.model_copy(
-        update={
-            "plot": write_bytes(f"{folder}/accuracy-against-tokens.png", draw(report)),
-            "table": write_bytes(f"{folder}/table.md", markdown(report).encode()),
-        }
-    )
+    """Writes plots and tables into `folder` (an fsspec URL); returns the report that names them."""
+    files = {
+        "plot": ("accuracy-against-tokens.png", draw(report)),
+        "table": ("table.md", markdown(report).encode()),
+        "table_latex": ("table.tex", latex_table(report).encode()),
+        "curves_plot": ("budget-curves.png", draw_curves(report)),
+        "curves_vega": ("budget-curves.vl.json", vega_lite(report).encode()),
+        "curves_table": ("budget-curves.md", curves_markdown(report).encode()),
+        "curves_latex": ("budget-curves.tex", curves_latex(report).encode()),
+    }
+    return report.model_copy(update={field: write_bytes(f"{folder}/{name}", content) for field, (name, content) in files.items()})

@@ -1,6 +1,9 @@
-"""The report as a Markdown table."""
+"""The report as a table, in Markdown and in LaTeX."""
 
-from shared.contracts.report import ModelScore, RunReport
+from collections.abc import Mapping
+
+from services.evaluator import latex
+from shared.contracts.report import GroupScore, ModelScore, RunReport
 
 SCORE = "score"
 JUDGED = {SCORE: "score_mean", "not attempted": "not_attempted"}
@@ -8,17 +11,41 @@ JUDGED = {SCORE: "score_mean", "not attempted": "not_attempted"}
 
 
 def markdown(report: RunReport) -> str:
-    """A heading, a row per model, and what must be known to read it (conditions, missing and ungraded samples)."""
+    """A heading, a row per model, and what must be known to read it (conditions, missing and ungraded samples).
+
+    Below it, where there is more than one: a row per subject, and a row per level.
+    """
+    header, *models = _rows(report)
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *models]
+    lines = [
+        f"# {report.benchmark}",
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        *(f"- {note}" for note in _notes(report)),
+    ]
+    for title in ("subject", "level"):
+        lines += _breakdown(title, {name: getattr(score, f"by_{title}") for name, score in report.models.items()})
+    return "\n".join(lines) + "\n"
+
+
+def latex_table(report: RunReport) -> str:
+    """The same rows and notes for `booktabs`, without the breakdowns."""
+    header, *models = _rows(report)
+    notes = [note.replace("**", "") for note in _notes(report)]
+    return latex.table(f"Models measured on {report.benchmark}.", report.benchmark, header, [models], notes)
+
+
+def _rows(report: RunReport) -> list[list[str]]:
+    """The header, and a row per model."""
     samples = max(score.conditions.samples for score in report.models.values())
     keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
     header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
     header += [
         title for title, field in JUDGED.items() if any(getattr(score, field) is not None for score in report.models.values())
     ]
-    rows = [header + [f"“{word}”" for word in keywords], ["---"] + ["---:"] * (len(header) + len(keywords) - 1)]
-    rows += [_row(name, score, header, keywords) for name, score in report.models.items()]
-    lines = [f"# {report.benchmark}", "", *("| " + " | ".join(row) + " |" for row in rows), "", *_notes(report)]
-    return "\n".join(lines) + "\n"
+    rows = [_row(name, score, header, keywords) for name, score in report.models.items()]
+    return [header + [f"“{word}”" for word in keywords], *rows]
 
 
 def _row(name: str, score: ModelScore, header: list[str], keywords: list[str]) -> list[str]:
@@ -44,8 +71,27 @@ def _judged(score: ModelScore, title: str) -> str:
     return f"{value:.1f} ± {score.score_stderr or 0:.1f}" if title == SCORE else f"{100 * value:.1f}%"
 
 
+def _breakdown(title: str, groups: Mapping[str, Mapping[str, GroupScore]]) -> list[str]:
+    """A section with a row per group and, for every model, its accuracy and its tokens; nothing if there are not two groups.
+
+    `groups`: model -> group -> figures. A model that was not measured on a group has a dash there.
+    """
+    names = sorted({name for scores in groups.values() for name in scores}, key=int if title == "level" else str.casefold)
+    if len(names) < 2:
+        return []
+    header = [title, "problems", *(cell for model in groups for cell in (model, "avg. tokens"))]
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1)]
+    for name in names:
+        row = [name.replace("|", "\\|"), str(max(scores[name].n for scores in groups.values() if name in scores))]
+        for scores in groups.values():
+            one = scores.get(name)
+            row += [f"{100 * one.pass_at_1:.1f} ± {100 * one.stderr:.1f}", f"{one.avg_tokens:.0f}"] if one else ["–", "–"]
+        rows.append(row)
+    return ["", f"## pass@1 by {title}", "", *("| " + " | ".join(row) + " |" for row in rows)]
+
+
 def _notes(report: RunReport) -> list[str]:
-    """Bullets below the table."""
+    """What stands below the table, a sentence each, the gravest in Markdown's bold."""
     notes = ["Percentages; ± is one standard error, clustered by problem."]
     for conditions in dict.fromkeys(score.conditions for score in report.models.values()):
         who = [name for name, score in report.models.items() if score.conditions == conditions]
@@ -64,4 +110,4 @@ def _notes(report: RunReport) -> list[str]:
     for name, score in report.models.items():
         if score.ungraded:
             notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
-    return [f"- {note}" for note in notes]
+    return notes

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from services.evaluator.groups import Traits, traits_of
 from services.evaluator.judging import Judge, attempted, is_right
 from services.evaluator.pick import pick
 from services.evaluator.regrading import Measured, changes, earlier, regrade
@@ -125,13 +126,21 @@ async def _close(work: Work) -> Result:
     else:
         served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
         measured = Measured(*await work.asked(stage.problems), stage, work.recipe.seed, served)
+    traits = await asyncio.to_thread(_traits, work, stage.problems, {sample.problem_id for sample in samples})
     try:
-        report = build_report(work.origin(), measured.benchmark, measured.stage, measured.seed, samples, served, measured.asked)
+        args = work.origin(), measured.benchmark, measured.stage, measured.seed, samples, served, measured.asked, traits
+        report = await asyncio.to_thread(build_report, *args)
     except NothingGraded as error:
         raise Hopeless(str(error)) from error
     report = await asyncio.to_thread(publish, report, work.folder)
     records.append(NewRecord("report", "report", report.model_dump(mode="json")))
     return Result(records, summary={name: round(score.pass_at_1, 4) for name, score in report.models.items()} | summary)
+
+
+def _traits(work: Work, problems: str, measured: set[str]) -> dict[str, Traits]:
+    """Traits of the measured problems: of the stage's source, or of what its curation kept."""
+    bodies = work.stream_source(problems) if problems in work.recipe.problems else work.stream(problems, "problem")
+    return traits_of(bodies, measured)
 
 
 @handles("pick")

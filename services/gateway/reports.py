@@ -3,7 +3,7 @@
 import mimetypes
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,6 +25,9 @@ from shared.ledger.tables import ItemState
 router = APIRouter(prefix="/runs/{run_id}", tags=["results"])
 
 CHUNK = 2**18
+PLOTS = ("plot", "curves_plot")
+TABLES = ("table", "table_latex", "curves_table", "curves_latex", "curves_vega")
+"""Fields of a report that name files."""
 
 
 @router.get("/report")
@@ -33,7 +36,8 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
 
     `models`: a model's figures by its name; measured by several stages, by NAME@STAGE. `rewards`: a reward's figures, by stage.
     `scores`: people's, by stage, beside the machine's of the same samples. `costs`: US dollars by stage, for an item and for an
-    accepted sample. `picks`: which training was chosen, and from which, by stage. `plots`: `file` is the path below `files/`.
+    accepted sample. `picks`: which training was chosen, and from which, by stage. `plots`: the pictures; `tables`: the reports'
+    other files; `kind` is the report's field that names the file, and `file` its path below `files/`.
     """
     reports = {row.stage: row.body for row in _all(ledger, run.id, "report")}
     times = Counter(name for report in reports.values() for name in report["models"])
@@ -42,14 +46,10 @@ def get_report(ledger: LedgerOf, run: RunOf) -> dict[str, Any]:
         for stage, report in reports.items()
         for name, score in report["models"].items()
     }
-    plots = [
-        {"stage": stage, "uri": report["plot"], "file": _below(run.id, report["plot"])}
-        for stage, report in reports.items()
-        if report.get("plot")
-    ]
     return {
         "models": models,
-        "plots": plots,
+        "plots": _files(run.id, reports, PLOTS),
+        "tables": _files(run.id, reports, TABLES),
         "benchmarks": {
             stage: {key: report[key] for key in report if key not in ("models", "origin")} for stage, report in reports.items()
         },
@@ -136,6 +136,16 @@ def _all(ledger: Ledger, run_id: str, kind: str) -> Iterator[Row[Any]]:
     while page := page_records(ledger, run_id, kind=kind, after=after):
         yield from page
         after = page[-1].id
+
+
+def _files(run_id: str, reports: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the files lie that reports name in the fields `kinds`; `reports` by stage."""
+    return [
+        {"stage": stage, "kind": kind, "uri": report[kind], "file": _below(run_id, report[kind])}
+        for stage, report in reports.items()
+        for kind in kinds
+        if report.get(kind)
+    ]
 
 
 def _below(run_id: str, url: str) -> str | None:

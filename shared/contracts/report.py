@@ -1,6 +1,6 @@
 """RunReport and what it holds: one row of figures per model, under stated conditions."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,17 @@ class Conditions(Frozen):
     """Tokens that were then left for the answer."""
     waits: int = 0
     """How often a response that would have ended was made to go on."""
+
+
+class GroupScore(Frozen):
+    """One model's figures on the problems of one subject, or of one level; as those of ModelScore."""
+
+    n: int
+    """Problems measured."""
+    samples: int
+    pass_at_1: Share
+    stderr: Annotated[float, Field(ge=0)]
+    avg_tokens: Annotated[float, Field(ge=0)]
 
 
 class ModelScore(Frozen):
@@ -63,7 +74,29 @@ class ModelScore(Frozen):
     """Mean over problems of the share of samples that did not attempt an answer, of those judged by facts; None without any."""
     keywords: dict[str, float] = {}
     """Share of samples holding each keyword ("wait" ...)."""
+    by_subject: dict[str, GroupScore] = {}
+    """Subject -> figures, in alphabetical order; problems that name none are in no group."""
+    by_level: dict[str, GroupScore] = {}
+    """Level -> figures, from the lowest; problems that name none are in no group."""
     conditions: Conditions
+
+
+class CurvePoint(Frozen):
+    """What accuracy a model has for a budget of output tokens, estimated from its samples."""
+
+    kind: Literal["cut", "majority"]
+    """`cut`: one response, cut at the budget, right only if it ended within it. `majority`: Maj@k over whole responses, in
+    expectation over the stored samples."""
+    budget: Annotated[int, Field(ge=0)]
+    """Output tokens that a problem may take at most: those at which the response is cut, or k times the limit of a response."""
+    k: Annotated[int, Field(ge=1)]
+    """Responses to a problem; 1 for a cut."""
+    avg_tokens: Annotated[float, Field(ge=0)]
+    """Output tokens that a problem takes on average."""
+    accuracy: Share
+    low: Share
+    """Lower end of the accuracy's 95% interval (bootstrap over problems)."""
+    high: Share
 
 
 class RunReport(Record):
@@ -74,10 +107,22 @@ class RunReport(Record):
     models: dict[str, ModelScore]
     comparable: bool
     """Whether all rows share their conditions."""
+    curves: dict[str, tuple[CurvePoint, ...]] = {}
+    """Model -> its accuracy against budgets: cuts from the smallest budget up, then Maj@1, Maj@2, ..."""
     plot: str | None = None
     """URI of the plot of accuracy against average tokens (PNG)."""
     table: str | None = None
     """URI of the table (Markdown)."""
+    table_latex: str | None = None
+    """URI of the same table in LaTeX (booktabs)."""
+    curves_plot: str | None = None
+    """URI of the plot of the budget curves (PNG)."""
+    curves_vega: str | None = None
+    """URI of the same plot in Vega-Lite (JSON), its data inside."""
+    curves_table: str | None = None
+    """URI of the budget curves as a table (Markdown)."""
+    curves_latex: str | None = None
+    """URI of the same table in LaTeX (booktabs)."""
     samples_missing: int = 0
     """Samples lost to dead items, not counted in any figure."""
 

@@ -29,13 +29,18 @@ RECIPE = Recipe.model_validate(
 )
 
 
+def problem(n: int) -> dict[str, Any]:
+    subject = "odd" if n % 2 else "even"
+    return {"id": f"p{n}", "question": f"What is {n} + 1?", "answer": str(n + 1), "subject": subject, "level": n}
+
+
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv("LONGTHOUGHT_ARTIFACTS_URL", f"file://{tmp_path}/artifacts")
     settings.cache_clear()
     made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
     made.migrate()
-    store_set(made, "sums", [{"id": f"p{n}", "question": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(6)])
+    store_set(made, "sums", [problem(n) for n in range(6)])
     yield made
     made.close()
     settings.cache_clear()

@@ -84,7 +84,7 @@ def test_models_served_by_different_engines_are_not_comparable() -> None:
     stage = EvaluateStage(models=("a", "b"), problems="held", samples=1)
     samples = [response(model, "p1", 0) for model in ("a", "b")]
     served = [Served(model=model, uri=f"some/{model}", engine=f"engine of {model}", prompt="solve@1") for model in ("a", "b")]
-    made = build_report(ORIGIN, "sums", stage, 0, samples, served, 1)
+    made = build_report(ORIGIN, "sums", stage, 0, samples, served, 1, {})
     assert not made.comparable
     assert [made.models[name].uri for name in ("a", "b")] == ["some/a", "some/b"]
 
@@ -93,7 +93,7 @@ def test_a_model_of_which_nothing_could_be_graded_is_an_error() -> None:
     stage = EvaluateStage(models=("a",), problems="held", samples=1)
     sample = response("a", "p1", 0, verified=False, grading_error="took more than 5.0 s")
     with pytest.raises(NothingGraded, match="none of its 1 samples could be graded: took more"):
-        build_report(ORIGIN, "sums", stage, 0, [sample], [], 1)
+        build_report(ORIGIN, "sums", stage, 0, [sample], [], 1, {})
 
 
 @pytest.mark.parametrize(

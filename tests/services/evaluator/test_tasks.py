@@ -1,5 +1,6 @@
 """The handler against a real ledger: samples, errors, resuming, the report."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,15 @@ async def test_the_report_holds_every_model_with_its_plot_and_table(ledger: Ledg
     assert report.comparable and report.samples_missing == 0
     assert report.plot is not None and read_bytes(report.plot).startswith(b"\x89PNG")
     assert report.table is not None and "| tuned | 50.0 ± 0.0 |" in read_bytes(report.table).decode()
+    assert report.curves_plot is not None and read_bytes(report.curves_plot).startswith(b"\x89PNG")
+    assert report.curves_vega is not None and {
+        row["model"] for row in json.loads(read_bytes(report.curves_vega))["data"]["values"]
+    } == {"base", "tuned"}
+    assert report.table_latex is not None and rb"tuned & 50.0 $\pm$ 0.0 &" in read_bytes(report.table_latex)
+    assert report.curves_table is not None and b"| Maj@2 |" in read_bytes(report.curves_table)
+    assert report.curves_latex is not None and b"Maj@2 &" in read_bytes(report.curves_latex)
+    last = report.curves["tuned"][-1]
+    assert (last.kind, last.k, last.budget, last.accuracy) == ("majority", 2, 1024, pytest.approx(tuned.maj_at_k))
     assert result.summary == {"base": 0.0, "tuned": 0.5}
 
 

@@ -53,6 +53,7 @@ def test_the_report_is_empty_before_there_is_one(http: TestClient, run_id: str) 
     assert report == {
         "models": {},
         "plots": [],
+        "tables": [],
         "benchmarks": {},
         "rewards": {},
         "scores": {},
@@ -80,10 +81,24 @@ def test_the_report_of_one_stage(http: TestClient, run_id: str, work: Callable[.
     assert report["models"] == {"base": score(0.5)}
     assert report["benchmarks"]["measure"]["comparable"] is True
     [shown] = report["plots"]
-    assert (shown["stage"], shown["uri"]) == ("measure", plot)
+    assert (shown["stage"], shown["kind"], shown["uri"]) == ("measure", "plot", plot)
     file = http.get(f"/v1/runs/{run_id}/files/{shown['file']}")
     assert (file.content, file.headers["content-type"], file.headers["content-length"]) == (b"PNG", "image/png", "3")
     assert http.get(f"/v1/runs/{run_id}/files").json()["files"] == [{"file": "measure/item0/1/plot.png", "size": 3}]
+
+
+def test_every_file_of_a_report_is_named_and_served(http: TestClient, run_id: str, work: Callable[..., None]) -> None:
+    fields = {"plot": "a.png", "curves_plot": "b.png", "table": "t.md", "table_latex": "t.tex", "curves_vega": "c.vl.json"}
+    folder = item_folder(run_id, "measure", "close", 1)
+    named = {field: write_bytes(f"{folder}/{name}", name.encode()) for field, name in fields.items()}
+    body = {"benchmark": "sums", "comparable": True, "origin": {}, "models": {"base": score(0.5)}, "curves": {"base": []}}
+    work(run_id, "measure", [NewRecord("report", "report", {**body, **named})])
+    report = http.get(f"/v1/runs/{run_id}/report").json()
+    assert [one["kind"] for one in report["plots"]] == ["plot", "curves_plot"]
+    assert [one["kind"] for one in report["tables"]] == ["table", "table_latex", "curves_vega"]
+    for one in (*report["plots"], *report["tables"]):
+        assert http.get(f"/v1/runs/{run_id}/files/{one['file']}").content.decode() == fields[one["kind"]]
+    assert report["benchmarks"]["measure"]["curves"] == {"base": []}
 
 
 def test_a_model_measured_twice_is_told_apart(http: TestClient, run_id: str, work: Callable[..., None]) -> None:
