@@ -1,11 +1,19 @@
 """The loss and the optimiser against torch's own."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn import functional
 
 from services.trainer.loss import SummedCrossEntropy, plain_head, score_loss_tokens
 from services.trainer.optimizer import MasterAdamW
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("count", [0, 1, 128, 300])
@@ -71,3 +79,17 @@ def test_the_optimisers_state_survives_saving_in_fp32():
         for key, value in optimizer.state[mine].items():
             assert other.state[theirs][key].dtype is torch.float32
             assert torch.equal(value, other.state[theirs][key])
+
+
+@pytest.mark.timeout(600)
+def test_sharded_weights_are_trained_as_whole_ones():
+    """What `accelerate: fsdp` does to the optimiser, on two processes of this machine; a reload of its state among the steps."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = []
+    for launcher in ([], torchrun):
+        command = [sys.executable, "-m", *launcher, *(["-m"] if launcher else []), "tests.services.trainer.sharded"]
+        run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr[-3000:]
+        found.append(json.loads(run.stdout.strip().splitlines()[-1]))
+    assert found[0] == pytest.approx(found[1], rel=1e-3) and found[0][-1] < found[0][0]
