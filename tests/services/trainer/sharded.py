@@ -1,10 +1,10 @@
-"""Trains a small net by our optimiser, sharded over the processes of a gloo group: `python -m tests.services.trainer.sharded`.
+"""Trains a small net by our optimiser: `python -m tests.services.trainer.sharded [RANK MEETING]` prints the losses.
 
-Prints the losses. Run under `torchrun`; alone it is one process and unsharded.
+With a rank (0 or 1) it is one of two processes of a gloo group, which meet in the file MEETING, and its weights are sharded.
 """
 
 import json
-import os
+import sys
 
 import torch
 from torch import distributed
@@ -23,10 +23,10 @@ def net() -> torch.nn.Module:
 
 
 def main() -> None:
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = len(sys.argv) > 1
     model = net()
     if several:
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2)
         for layer in model:
             if list(layer.parameters()):
                 fully_shard(layer)
