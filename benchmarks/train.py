@@ -141,6 +141,7 @@ def _timed(clock: list[float], tokens: list[int]) -> dict[str, float]:
 
 def bare_trl(model: str, steps: int) -> dict[str, float]:
     """What TRL's documentation shows: a dataset, a model, SFTTrainer."""
+    import torch
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -156,7 +157,13 @@ def bare_trl(model: str, steps: int) -> dict[str, float]:
         for prompt, completion in samples()
     ]
     with tempfile.TemporaryDirectory() as folder:
-        settings = SFTConfig(output_dir=folder, max_steps=steps, save_strategy="no", include_num_input_tokens_seen="non_padding")
+        settings = SFTConfig(
+            output_dir=folder,
+            max_steps=steps,
+            save_strategy="no",
+            include_num_input_tokens_seen="non_padding",
+            use_cpu=not torch.cuda.is_available(),  # without a GPU, the default of bf16 is refused unless this is said
+        )
         trainer = SFTTrainer(model=model, args=settings, train_dataset=Dataset.from_list(chats), callbacks=[Clock()])
         trainer.train()
     first, last = Clock.ends[WARM - 1], Clock.ends[-1]

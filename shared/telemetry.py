@@ -27,4 +27,4 @@ def start_telemetry(service: str) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     if chosen.metrics_port:
-        start_http_server(chosen.metrics_port, addr="127.0.0.1" if chosen.device == "local" else "0.0.0.0")
+        start_http_server(chosen.metrics_port, addr="127.0.0.1" if chosen.device.startswith("local") else "0.0.0.0")

@@ -3,10 +3,12 @@
 import asyncio
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
+from services.cli.devices import WHOLE, Device
 from services.cli.folder import Folder
 from services.cli.supervisor import Part, python
 from shared.settings import settings
@@ -21,24 +23,23 @@ def common_env(folder: Folder, valkey_port: int) -> dict[str, str]:
         "LONGTHOUGHT_DATABASE_URL": f"sqlite:///{folder.path}/ledger.db",
         "LONGTHOUGHT_BROKER_URL": f"redis://127.0.0.1:{valkey_port}/0",
         "LONGTHOUGHT_ARTIFACTS_URL": f"file://{folder.path}/artifacts",
-        "LONGTHOUGHT_DEVICE": "local",
         "LONGTHOUGHT_ENGINE_LOG_DIR": str(folder.logs),
-        # one machine, one device: all queues take turns on it, and on one engine set
+        # all queues take turns on the machine's devices, and on one engine set
         "LONGTHOUGHT_SHARED_DEVICES": "distiller,searcher,compiler,trainer,evaluator",
         "PYTHONUNBUFFERED": "1",
     }
     return {**os.environ, **embedded}
 
 
-def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: int) -> list[Part]:
+def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: int, devices: Sequence[Device]) -> list[Part]:
     """Every process of `longthought up`."""
 
     url = f"http://127.0.0.1:{port}"
 
-    def worker(name: str, services: str, slots: int) -> Part:
-        command = python("shared.work.worker", "--services", services, "--slots", str(slots))
+    def worker(name: str, services: str, slots: int, device: Device) -> Part:
+        command = python("shared.work.worker", "--services", services, "--slots", str(slots), *device.arguments)
         # a longer grace than others': it gives its leases back, a training checkpoints, an engine ends
-        part = Part(name, command, wave=WORKERS, grace=45)
+        part = Part(f"{name}{device.suffix}", command, env=device.env, wave=WORKERS, grace=45)
         part.ready = lambda: serves(url, key, part.pid)
         return part
 
@@ -61,9 +62,9 @@ def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: in
             grace=10,
         ),
         Part("conductor", python("services.conductor.main"), ready=lambda: answers(f"{url}/readyz"), wave=CONDUCTOR),
-        worker("engine-worker", "searcher,evaluator,distiller", settings().slots),
-        worker("compiler", "compiler", 4),
-        worker("trainer", "trainer", 1),
+        *(worker("engine-worker", "searcher,evaluator,distiller", settings().slots, device) for device in devices),
+        worker("compiler", "compiler", 4, WHOLE),
+        *(worker("trainer", "trainer", 1, device) for device in devices),
         Part(
             "flower",
             python(

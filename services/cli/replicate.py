@@ -20,6 +20,9 @@ from services.cli.replication import document
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
 
+ROOMY = 15
+"""GiB of memory that two trainings of SmolLM2-135M, or two engines, take well."""
+
 
 def main() -> int:
     """Returns the exit code: 0 if the run is done and written up."""
@@ -27,6 +30,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("replication"), help="data folder (default: replication)")
     parser.add_argument("--recipe", type=Path, default=Path("recipes/replicate.yaml"))
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change the recipe (of a new run)")
+    parser.add_argument("--devices", type=int, default=fitting(), help="trainings, or engines, at a time (here: %(default)s)")
     parser.add_argument("--document", type=Path, default=Path("docs/replication.md"))
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
@@ -36,7 +40,7 @@ def main() -> int:
         return 2
     try:
         changes = [word for change in chosen.set for word in ("--set", change)]
-        return replicate(folder, chosen.data, [str(chosen.recipe), *changes], chosen.document)
+        return replicate(folder, chosen.data, chosen.devices, [str(chosen.recipe), *changes], chosen.document)
     except KeyboardInterrupt:
         say("\nInterrupted: the same command goes on from here.", error=True)
         return INTERRUPTED
@@ -46,9 +50,15 @@ def main() -> int:
         command("down", "--data", str(chosen.data))
 
 
-def replicate(folder: Folder, data: Path, recipe: list[str], target: Path) -> int:
+def fitting() -> int:
+    """Two devices where there are two cores or more, and memory for two trainings at a time."""
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return 2 if len(os.sched_getaffinity(0)) >= 2 and gib >= ROOMY and not Path("/dev/nvidiactl").exists() else 1
+
+
+def replicate(folder: Folder, data: Path, devices: int, recipe: list[str], target: Path) -> int:
     """Starts everything, brings the run to its end, writes the document; returns the exit code."""
-    if code := command("up", "--data", str(data), "--port", str(free_port(8000)), "--detach"):
+    if code := command("up", "--data", str(data), "--port", str(free_port(8000)), "--devices", str(devices), "--detach"):
         return code
     state = folder.state()
     os.environ |= {"LONGTHOUGHT_URL": state["url"], "LONGTHOUGHT_API_KEY": folder.key()}

@@ -18,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from services.cli import watchdog
+from services.cli.devices import devices as split
 from services.cli.folder import Folder, free_port, port_is_free
 from services.cli.parts import common_env, parts
 from services.cli.supervisor import Part, Supervisor, python
@@ -35,6 +36,9 @@ def up(
     data: DataOption,
     port: Annotated[int, typer.Option(help="The API's port on 127.0.0.1.", min=1, max=65535)] = 8000,
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers; `longthought down` stops it.")] = False,
+    devices: Annotated[
+        int, typer.Option(help="Engines and trainings at a time: one GPU, or an equal part of the cores, for each.", min=1, max=64)
+    ] = 1,
     quiet: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Start everything on this machine: API, queues, workers, database. Ctrl-C stops it."""
@@ -42,7 +46,12 @@ def up(
     if not port_is_free(port) and folder.holder() is None:
         say(f"Port {port} of 127.0.0.1 is taken: stop what listens there, or choose another with --port.", error=True)
         raise typer.Exit(REFUSED)
-    code = start_detached(folder, data, port) if detach else start_here(folder, data, port, quiet)
+    try:
+        split(devices)
+    except ValueError as error:
+        say(str(error), error=True)
+        raise typer.Exit(REFUSED) from error
+    code = start_detached(folder, data, port, devices) if detach else start_here(folder, data, port, devices, quiet)
     raise typer.Exit(code)
 
 
@@ -66,7 +75,7 @@ def down(data: DataOption) -> None:
     say(f"Stopped. What it made stays in {data}.")
 
 
-def start_here(folder: Folder, data: Path, port: int, quiet: bool) -> int:
+def start_here(folder: Folder, data: Path, port: int, devices: int, quiet: bool) -> int:
     """Runs everything until a signal; returns the exit code."""
     other = folder.hold()
     if other is not None:
@@ -75,10 +84,10 @@ def start_here(folder: Folder, data: Path, port: int, quiet: bool) -> int:
         )
         return REFUSED
     watchdog.kill_marked(folder.mark)  # what a killed `up` may have left a moment ago
-    return asyncio.run(_run(folder, data, port, quiet))
+    return asyncio.run(_run(folder, data, port, devices, quiet))
 
 
-def start_detached(folder: Folder, data: Path, port: int) -> int:
+def start_detached(folder: Folder, data: Path, port: int, devices: int) -> int:
     """Starts another process that runs everything, and returns once all of it answers, or with what it said when it failed."""
     other = folder.holder()
     if other is not None:
@@ -88,7 +97,7 @@ def start_detached(folder: Folder, data: Path, port: int) -> int:
         return REFUSED
     folder.logs.mkdir(parents=True, exist_ok=True)
     log = folder.logs / "up.log"
-    command = python("services.cli.main", "up", "--data", str(data), "--port", str(port), "--quiet")
+    command = python("services.cli.main", "up", "--data", str(data), "--port", str(port), "--devices", str(devices), "--quiet")
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
     try:
@@ -116,12 +125,12 @@ def refuse(data: Path, pid: int) -> int:
     return REFUSED
 
 
-async def _run(folder: Folder, data: Path, port: int, quiet: bool) -> int:
+async def _run(folder: Folder, data: Path, port: int, devices: int, quiet: bool) -> int:
     key = folder.key()
     url = f"http://127.0.0.1:{port}"
     valkey_port = free_port(6380, port)
     flower_port = free_port(5555, port, valkey_port)
-    table = parts(folder, key, port, valkey_port, flower_port)
+    table = parts(folder, key, port, valkey_port, flower_port, split(devices))
     state: dict[str, Any] = {"pid": os.getpid(), "ready": False, "url": url, "flower": f"http://127.0.0.1:{flower_port}"}
     state["ports"] = {"gateway": port, "valkey": valkey_port, "flower": flower_port}
 

@@ -8,6 +8,7 @@ nothing to wait for.
 
 import argparse
 import importlib
+import os
 from typing import Any
 
 from celery.signals import worker_init, worker_shutdown, worker_shutting_down
@@ -25,7 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A longthought worker.")
     parser.add_argument("--services", required=True, help=f"queues to serve, joined by commas: {', '.join(Service)}")
     parser.add_argument("--slots", type=int, default=settings().slots, help="work items held at once")
+    parser.add_argument("--cpus", help="run on these cores alone, engines and trainings included: their numbers, joined by commas")
     arguments = parser.parse_args()
+    if arguments.cpus:
+        os.sched_setaffinity(0, {int(number) for number in arguments.cpus.split(",")})  # before there is any thread
     services = [Service(name) for name in arguments.services.split(",")]
     start_telemetry("+".join(services))
     for service in services:
