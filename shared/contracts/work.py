@@ -46,8 +46,8 @@ class Payload(Record):
     only `close` |
     | train, retrain | `roles` (`base`) |
     | pick | nothing |
-    | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` where the stage names one); the closing item `close` and in
-    `roles` all models by their names |
+    | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` and `reward` where the stage names them); the closing item
+    `close` and in `roles` all models by their names |
     | evaluate with `regrade` | `run`, `stage` and `keys` of at most 1,000 of its samples of one model; the closing item `close` |
     """
 
