@@ -12,8 +12,8 @@ from shared.contracts.stages import (
 )
 from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS, REGRADE_SAMPLES
 from shared.pricing.judges import judgement, tries
-from shared.pricing.ranges import Range, between, ranged, total
-from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
+from shared.pricing.ranges import NOTHING, Range, between, ranged, total
+from shared.pricing.work import TURN, Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
 
 
 def import_(stage: ImportStage, known: Known) -> Work:
@@ -200,14 +200,17 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
         return Work(items=ranged(2), notes=(note,))
     calls = problems.count
     read = calls * (problems.question + solve())
-    asked = []
+    asked, rewarded = [], []
     limit = stage.budget + stage.answer_tokens if stage.budget else stage.sampling.max_tokens
     for name in stage.models:
         output = bounded(writes(name, known, problems), stage.sampling.model_copy(update={"max_tokens": limit}))
         asked.append(Asked("policy", name, calls, read, calls * stage.samples * output))
+        if stage.reward:  # it reads each sample with its question, and writes nothing
+            scored = calls * stage.samples
+            rewarded.append(Asked("reward", stage.reward, scored, scored * (problems.question + TURN + output), NOTHING))
     return Work(
         items=(problems.count * (1 / EVALUATE_PROBLEMS)).up() * len(stage.models) + 1,
-        asked=tuple(asked),
+        asked=(*asked, *_together(rewarded)),
         assumed=(*known.assumed_of(stage.problems), "spread"),
         notes=(
             "an answer is as long as what its model learned last; an untrained model's, as a solution",
@@ -218,3 +221,12 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
             ),
         ),
     )
+
+
+def _together(asked: list[Asked]) -> tuple[Asked, ...]:
+    """What is asked of one model in one role, in one line."""
+    if not asked:
+        return ()
+    first = asked[0]
+    calls, prompt, output = (total(getattr(one, field) for one in asked) for field in ("calls", "prompt", "output"))
+    return (Asked(first.role, first.model, calls, prompt, output),)
