@@ -80,11 +80,11 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
 
 
 def _gathered(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """All weights of a sharded model, on the first process; every process calls it.
+    """All weights of a sharded model, on the first process; every process calls it, and the others get none.
 
     A head that is tied to the embedding is gathered as a copy of it, which nobody else who saves a model writes.
     """
-    whole: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    whole: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
     for name, same in trainer.accelerator.unwrap_model(trainer.model).all_tied_weights_keys.items():
         if name in whole and same in whole:
             if not torch.equal(whole[name], whole[same]):

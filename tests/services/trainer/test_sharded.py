@@ -1,4 +1,4 @@
-"""Trainings whose weights two processes share: accelerate's FSDP itself, over gloo on CPUs (`fsdp_on_cpus.py` says how)."""
+"""Trainings whose weights two processes share, over gloo on CPUs: accelerate's FSDP itself (`fsdp_on_cpus.py` says how), and ZeRO-3."""
 
 import pytest
 
@@ -73,3 +73,17 @@ async def test_a_sharded_training_that_is_stopped_ends_as_if_it_had_not_been(tmp
     mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "halved")
     for name, weight in mine.items():
         assert theirs[name].float().sub(weight.float()).abs().max() < 1e-2, name
+
+
+@slow
+async def test_two_processes_under_deepspeed_train_as_one(tmp_path, tiny_model, monkeypatch):
+    """ZeRO-3. DeepSpeed is no package of the laptop's; where it is installed, it knows CPUs itself (DS_ACCELERATOR)."""
+    pytest.importorskip("deepspeed")
+    plain = launch.environment
+    told = {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "false"}  # told of CPUs, accelerate would leave DeepSpeed out
+    monkeypatch.setattr(launch, "environment", lambda processes=1: plain(processes) | told)
+    alone = run(job_in(tmp_path / "alone", tiny_model, "sft", epochs=2))
+    job = job_in(tmp_path / "together", tiny_model, "sft", processes=2, accelerate="zero3", epochs=2)
+    together = await train_sharded(tmp_path, job)
+    assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
+    assert weights(tmp_path / "alone").keys() == weights(tmp_path / "together").keys()
