@@ -1,4 +1,4 @@
-"""Trainings whose weights two processes share, over gloo on CPUs: accelerate's FSDP itself (`fsdp_on_cpus.py` says how), and ZeRO-3."""
+"""Trainings whose weights two processes share, over gloo on CPUs: accelerate's FSDP itself (`fsdp_on_cpus.py` says how), ZeRO-3."""
 
 import pytest
 
