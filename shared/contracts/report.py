@@ -233,5 +233,7 @@ class Checkpoint(Record):
     loss: float
     """Mean training loss over the last tenth of the steps (nats per token)."""
     seconds: float
+    device: str = ""
+    """What it was trained on: a GPU's name, or `cpu (2 threads)`."""
     resumed_from: int | None = None
     """The optimiser step at which the last attempt went on; None when undisturbed."""
