@@ -65,6 +65,8 @@ class Payload(Record):
 IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
 PAIR_PROBLEMS = 50
+JUDGE_RETRIES = 2
+"""How often a judge is asked again for a verdict that cannot be read."""
 EVALUATE_PROBLEMS = 32
 REGRADE_SAMPLES = 1000
 EVAL_REWARD_PROBLEMS = 32
