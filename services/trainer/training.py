@@ -6,8 +6,9 @@ A method (`sft.py`, `dpo.py`, `prm.py`, `grpo.py`) says how its data becomes row
 
 import importlib
 import importlib.util
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,8 +28,11 @@ from services.trainer.stopping import Stopping
 
 MICRO_BATCH = 8
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
-"""A micro-batch chosen by us holds at most so many samples and tokens. On a CPU larger ones are no faster, only larger: SmolLM2's
-8 samples of 200 tokens took 5.0 GB and 711 tokens a second, 4 took 3.8 GB and 691."""
+"""A micro-batch chosen by us holds at most so many samples and tokens; one of the longest twentieth, at most twice as many tokens: a
+single long sample is no reason to train all others one by one, which took twice as long. On a CPU larger ones are no faster, only
+larger: SmolLM2's 8 samples of 200 tokens took 5.0 GB and 711 tokens a second, 4 took 3.8 GB and 691."""
+USUAL = 0.95
+"""Share of the samples that are no longer than what counts as a usual length."""
 
 
 class Method(Protocol):
@@ -59,8 +63,9 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     tokens = None  # grpo's come from the model
     if job.method != "grpo":
         tokens = [sum(prepared.lengths[place] for place in order[at : at + batch]) for at in range(0, len(order), batch)]
-    longest = max(prepared.lengths) + (job.rollout.max_tokens if job.method == "grpo" else 0)
-    micro = _micro_batch(job, longest, MICRO_TOKENS["cuda" if cuda else "cpu"])
+    written = job.rollout.max_tokens if job.method == "grpo" else 0
+    longest = max(prepared.lengths) + written
+    micro = _micro_batch(job, [length + written for length in prepared.lengths], MICRO_TOKENS["cuda" if cuda else "cpu"])
 
     last = newest(Path(job.checkpoints))
     reporter = Reporter(tokens, len(order) / len(prepared.rows), stopping, job, method.FIGURES, tell)
@@ -109,12 +114,13 @@ def _stops(base: Path) -> Any:
     return GenerationConfig.from_pretrained(base).eos_token_id if (base / "generation_config.json").exists() else None
 
 
-def _micro_batch(job: Job, longest: int, tokens: int) -> int:
+def _micro_batch(job: Job, lengths: Sequence[int], tokens: int) -> int:
     """Samples of one forward pass of one process. What does not divide was refused with the recipe."""
     if job.micro_batch_size:
         return job.micro_batch_size
     share = job.batch_size // job.processes
-    most = max(1, min(MICRO_BATCH, tokens // longest))
+    usual = sorted(lengths)[math.ceil(USUAL * len(lengths)) - 1]
+    most = max(1, min(MICRO_BATCH, tokens // usual, 2 * tokens // max(lengths)))
     return max(size for size in range(1, most + 1) if share % size == 0)
 
 

@@ -108,6 +108,25 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(t
     assert {tensor.dtype for tensor in mine.values()} == {torch.bfloat16}
 
 
+@pytest.mark.parametrize(
+    ("lengths", "size"),
+    [
+        ([200] * 100, 4),
+        ([200] * 99 + [600], 2),  # one long sample halves it, and does not make it 1
+        ([200] * 90 + [600] * 10, 1),
+        ([100] * 99 + [200], 8),
+        ([2000] * 3, 1),
+        ([100], 8),
+    ],
+)
+def test_a_long_sample_makes_no_micro_batches_of_one(tmp_path, tiny_model, lengths, size):
+    from services.trainer.training import _micro_batch
+
+    job = job_in(tmp_path / "job", tiny_model)
+    assert _micro_batch(job, lengths, 1024) == size
+    assert _micro_batch(job.model_copy(update={"micro_batch_size": 2}), lengths, 1024) == 2
+
+
 def test_micro_batches_change_nothing_but_rounding(tmp_path, tiny_model):
     from services.trainer.training import train
 
