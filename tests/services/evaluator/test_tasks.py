@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from services.evaluator import sampling
+from services.evaluator.forcing import CLOSING, WAIT, forced_draws
 from services.evaluator.tasks import evaluate
 from shared.answers.verify import GradingError
 from shared.artifacts import read_bytes
+from shared.contracts.base import Message
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
 from shared.engines.client import Choice, Endpoint, EndpointUnreachable, EngineDied, RequestRefused
@@ -18,6 +21,7 @@ from shared.ledger.records import iterate_records
 from shared.work.context import Work
 from shared.work.registry import Hopeless
 from tests.services.evaluator.fakes import FakeEndpoint, said
+from tests.shared.engines.banks import OpenBank
 
 Take = Callable[..., Work]
 
@@ -161,3 +165,31 @@ async def test_a_real_model_is_sampled_graded_and_reported(ledger: Ledger, take:
     score = RunReport.model_validate(record.body).models["base"]
     assert score.n == 3 and score.conditions.engine.startswith("vllm ")
     assert score.avg_tokens == sum(sample.completion_tokens for sample in samples) / 6
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "options",
+    [{"budget": 12, "answer_tokens": 10}, {"waits": 2}, {"budget": 60, "answer_tokens": 10, "waits": 1}],
+    ids=["budget", "waits", "both"],
+)
+async def test_a_real_model_goes_on_from_token_ids(take: Take, smollm_endpoint: Endpoint, options: dict[str, int]) -> None:
+    stage = take("close").stage.model_copy(update={"samples": 6, **options})
+    bank = OpenBank()
+    question = Message(role="user", content="What is 17 + 25? Explain every step, then say: The answer is X.")
+    draws = await forced_draws(smollm_endpoint.metered("policy", cast(Any, bank)), question, stage)
+    budget, waits = options.get("budget"), options.get("waits", 0)
+    assert sum(one.tokens for one in draws) == sum(row.completion_tokens for row in bank.rows), "the server counted the same"
+    assert {one.prompt_tokens for one in draws} == {len(await smollm_endpoint.tokenize_chat([question]))}
+    assert all(one.tokens <= (budget + stage.answer_tokens if budget else stage.sampling.max_tokens) for one in draws)
+    assert any(one.forced for one in draws)
+    for one in draws:
+        text = one.choice.text
+        assert "<|im_end|>" not in text and text.strip()
+        assert one.forced <= waits + (budget is not None)
+        assert not one.forced or f"\n{WAIT}" in text or text.startswith(WAIT) or CLOSING in text
+        if budget and one.tokens > budget:
+            thought, _, answer = text.rpartition(CLOSING)
+            assert thought and answer.strip() and "\n" not in answer.strip(), "one line, after what was cut"
+            ids = await smollm_endpoint.tokenize(answer)
+            assert abs(one.tokens - budget - len(ids)) <= 2, "what follows the words is what was paid for"
