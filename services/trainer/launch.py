@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from services.trainer.checkpoints import full_disk
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
 from shared.engines.supervise import supervised
 from shared.settings import settings
@@ -98,7 +99,10 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
     if failed:
         raise TrainingFailed(failed.message)
     if done is None or code:
-        raise TrainingFailed(f"the training process ended with code {code} and no model: {tail(log_file)}")
+        ended = f"the training process ended with code {code} and no model"
+        if full := full_disk(None, Path(job.output).parent, Path(job.checkpoints)):  # it may have been killed by that
+            raise TrainingFailed(f"{full}; {ended}")
+        raise TrainingFailed(f"{ended}: {tail(log_file)}")
     return done
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ from services.evaluator import sampling
 from services.evaluator.forcing import CLOSING, WAIT, forced_draws
 from services.evaluator.tasks import evaluate
 from shared.answers.verify import GradingError
-from shared.artifacts import read_bytes
+from shared.artifacts import DiskFull, read_bytes
 from shared.contracts.base import Message
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
@@ -20,6 +21,7 @@ from shared.ledger.items import commit, release
 from shared.ledger.records import iterate_records
 from shared.work.context import Work
 from shared.work.registry import Hopeless
+from tests.disks import SmallDisk
 from tests.services.evaluator.fakes import FakeEndpoint, said
 from tests.shared.engines.banks import OpenBank
 
@@ -150,6 +152,25 @@ async def test_missing_and_ungraded_samples_are_shown_and_not_counted_wrong(
 async def test_a_stage_without_samples_has_no_report(take: Take) -> None:
     with pytest.raises(Hopeless, match="every item of this stage died"):
         await evaluate(take("close"))
+
+
+@pytest.mark.parametrize("left", [0, 64 * 1024])
+async def test_a_full_disk_leaves_no_half_of_a_report(
+    left: int, ledger: Ledger, take: Take, small_disk: Callable[[Path], SmallDisk]
+) -> None:
+    work = take("tuned", FakeEndpoint(solver))
+    commit(ledger, work.lease, await evaluate(work))
+    closing = take("close")
+    folder = Path(closing.folder.removeprefix("file://"))
+    disk = small_disk(folder.parent)
+    disk.fill(left)
+    with pytest.raises(DiskFull, match=rf"no room on the disk of {folder} \(0 MiB are free\): make room there"):
+        await evaluate(closing)
+    assert disk.files() == []
+    disk.make_room()
+    [record] = (await evaluate(closing)).records
+    report = RunReport.model_validate(record.body)
+    assert report.plot is not None and read_bytes(report.plot).endswith(b"IEND\xaeB`\x82")
 
 
 @pytest.mark.engine

@@ -94,6 +94,15 @@ def test_pairs_are_learned(tmp_path, tiny_model):
     assert heard.of(Done)[0].tokens_per_second > 0
 
 
+def test_pairs_whose_writing_was_cut_short_are_written_anew(tmp_path, tiny_model):
+    job = job_in(tmp_path / "job", tiny_model, "dpo", epochs=1)
+    half = tmp_path / "job/checkpoints/pairs-unfinished"
+    half.mkdir()
+    (half / "state.json").touch()
+    assert run(job).of(Done)
+    assert (tmp_path / "job/checkpoints/pairs/dataset_info.json").exists() and not half.exists()
+
+
 def test_steps_are_judged(tmp_path, tiny_model):
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
