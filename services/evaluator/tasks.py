@@ -16,7 +16,7 @@ from shared.contracts.problem import Problem
 from shared.contracts.report import RunReport
 from shared.contracts.stages import EvaluateStage, PickStage
 from shared.contracts.thought import Response
-from shared.engines.client import Endpoint, EngineDied, RequestRefused
+from shared.engines.client import Endpoint, EndpointDown, EngineDied, RequestRefused, SpendCapReached
 from shared.ledger.items import LeaseLost, NewRecord, Result
 from shared.work.context import Work
 from shared.work.registry import Hopeless, handles
@@ -40,6 +40,9 @@ async def _measure(work: Work) -> Result:
     stage: EvaluateStage = work.stage
     ref = work.payload.roles["policy"]
     problems = await work.problems()
+    for problem in problems if "judge" not in work.payload.roles else ():  # before anything is sampled
+        if problem.grading.kind == "judge":
+            raise Hopeless(f"problem {problem.id} is graded by a judge, and the stage names none (its `judge`)")
     endpoint = await work.endpoint("policy")
     judge = Judge(await work.endpoint("judge"), stage.judge_sampling) if "judge" in work.payload.roles else None
     origin = work.origin(model=endpoint.uri)
@@ -55,8 +58,7 @@ async def _measure(work: Work) -> Result:
         else:
             samples = await sample_problem(endpoint, ref.name, stage, problem, origin)
         if problem.grading.kind == "judge":
-            if judge is None:
-                raise Hopeless(f"problem {problem.id} is graded by a judge, and the stage names none (its `judge`)")
+            assert judge is not None, problem.id
             if place not in unjudged:  # the answers are there: a judge that is away must not cost them
                 bodies = [sample.model_dump(mode="json") for sample in samples]
                 await work.save(len(problems) + place, {"place": place, "samples": bodies, "unjudged": True})
@@ -96,19 +98,25 @@ def _served(model: str, endpoint: Endpoint, problems: list[Problem], bodies: lis
     return [Served(model=model, uri=endpoint.uri, engine=endpoint.engine, prompt=prompt, judge=judge) for prompt in prompts]
 
 
-_URGENCY = (LeaseLost, EngineDied, asyncio.CancelledError)
+_NO_FAULT_OF_THE_ITEM = (LeaseLost, asyncio.CancelledError, SpendCapReached, EndpointDown, EngineDied)
 
 
 def _raise_worst(failures: list[tuple[Problem, BaseException]]) -> None:
-    """Raises the failure that decides what becomes of the item: a lost lease or a dead engine, else an error that a retry may mend,
-    else a refusal, which none can.
+    """Raises the failure that decides what becomes of the item: one that costs it no attempt (a lost lease, a spend cap that is
+    reached, an endpoint or an engine that is gone), else an error that a retry may mend, else a refusal, which none can.
     """
     refused = [(problem, error) for problem, error in failures if isinstance(error, RequestRefused)]
     others = [error for _, error in failures if not isinstance(error, RequestRefused)]
-    for error in sorted(others, key=lambda error: not isinstance(error, _URGENCY)):
+    for error in sorted(others, key=_urgency):
         raise error
     for problem, error in refused:
         raise Hopeless(f"problem {problem.id}: {error}") from error
+
+
+def _urgency(error: BaseException) -> int:
+    """Its place among failures, the most urgent first."""
+    kinds = (place for place, kind in enumerate(_NO_FAULT_OF_THE_ITEM) if isinstance(error, kind))
+    return next(kinds, len(_NO_FAULT_OF_THE_ITEM))
 
 
 async def _close(work: Work) -> Result:

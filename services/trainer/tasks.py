@@ -37,8 +37,9 @@ async def trainable(work: Work) -> Result:
         trainings = {name: stage for name, stage in work.recipe.stages.items() if isinstance(stage, TrainStage)}
         for name, stage in trainings.items():
             check_machine(name, stage)
-        judges = any(stage.method == "prm" and _root(work.recipe, stage) == ref.name for stage in trainings.values())
-        await asyncio.to_thread(check_trainable, ref.spec.model, judges)
+        mine = [stage for stage in trainings.values() if _root(work.recipe, stage) == ref.name]
+        judges, longest = any(stage.method == "prm" for stage in mine), max(stage.max_length for stage in mine)
+        await asyncio.to_thread(check_trainable, ref.spec.model, judges, longest)
     except NotTrainable as error:
         raise Hopeless(str(error)) from error
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])

@@ -15,7 +15,15 @@ from shared.artifacts import DiskFull, read_bytes
 from shared.contracts.base import Message
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
-from shared.engines.client import Choice, Endpoint, EndpointUnreachable, EngineDied, RequestRefused
+from shared.engines.client import (
+    Choice,
+    Endpoint,
+    EndpointDown,
+    EndpointUnreachable,
+    EngineDied,
+    RequestRefused,
+    SpendCapReached,
+)
 from shared.ledger.database import Ledger
 from shared.ledger.items import commit, release
 from shared.ledger.records import iterate_records
@@ -82,6 +90,8 @@ async def test_an_error_lets_the_other_problems_finish_and_a_retry_pays_for_none
         ({"1": RequestRefused(400, "too long")}, Hopeless),
         ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away")}, EndpointUnreachable),
         ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away"), "3": EngineDied("gone")}, EngineDied),
+        ({"1": EndpointUnreachable("away"), "2": EndpointDown("is down", 30.0)}, EndpointDown),
+        ({"1": EndpointUnreachable("away"), "2": EngineDied("gone"), "3": SpendCapReached("no room")}, SpendCapReached),
     ],
 )
 async def test_the_error_that_decides_is_raised(take: Take, errors: dict[str, Exception], raised: type[Exception]) -> None:
