@@ -10,6 +10,7 @@ import structlog
 
 from services.trainer.checkpoints import full_disk
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
+from services.trainer.sinks import places
 from shared.engines.supervise import supervised
 from shared.settings import settings
 from shared.work.registry import Hopeless
@@ -56,7 +57,7 @@ def environment(processes: int = 1) -> dict[str, str]:
 
     One process sees one GPU: transformers would give it all of them, and as many times the batch.
     """
-    fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    fixed = {**places(), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     if not Path("/dev/nvidiactl").exists():
         fixed |= {"ACCELERATE_USE_CPU": "true", **ON_CPU}
     elif processes == 1:
