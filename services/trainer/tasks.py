@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -107,10 +108,14 @@ async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result
     place = checkpoints.Place(Path(job.checkpoints), job.mirror)
     await asyncio.to_thread(upload_folder, scratch / "model", uri)
     await asyncio.to_thread(upload_folder, place.folder / "tensorboard", f"{work.folder}/tensorboard")
-    await asyncio.to_thread(checkpoints.discard, place)
     body = checkpoint.model_dump(mode="json")
     summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
-    return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
+    return Result(
+        records=[NewRecord("checkpoint", "checkpoint", body)],
+        model=NewModel(uri, body),
+        summary=summary,
+        afterwards=partial(checkpoints.discard, place),
+    )
 
 
 def _root(recipe: Recipe, stage: TrainStage) -> str:
