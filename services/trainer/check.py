@@ -33,7 +33,12 @@ def check_trainable(model: str, judges: bool = False, max_length: int = 1) -> No
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     options = ["--max-length", str(max_length), *(["--judges"] if judges else [])]
     command = [sys.executable, "-m", "services.trainer.check", str(folder), *options]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    try:
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotTrainable(
+            f"the model {model} was not loaded within {SECONDS:.0f} s: this machine is too busy, or it hangs"
+        ) from error
     if run.returncode:
         raise NotTrainable(f"the model {model} cannot be trained: {run.stdout.strip() or run.stderr.strip()[-1000:]}")
 

@@ -258,6 +258,13 @@ def test_two_processes_prefer_as_one(tmp_path, tiny_model):
     assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
 
 
+def test_a_question_without_an_answer_cannot_be_rewarded(tmp_path, tiny_model):
+    job = job_in(tmp_path / "job", tiny_model, "grpo")
+    write_rows(tmp_path / "job/rows.jsonl", [*ROWS["grpo"][:3], Sample(id="open", problem_id="p", prompt="Why?", completion="-")])
+    with pytest.raises(DataError, match="sample open: it has no answer, by which completions are rewarded"):
+        run(job)
+
+
 def test_what_could_not_be_graded_is_no_figure(tmp_path, tiny_model, monkeypatch):
     async def fails(gold: str, stated: str) -> bool:
         raise GradingError("took too long")
