@@ -77,7 +77,7 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
             Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
-            f"{score['avg_tokens']:.0f}",
+            f"{score['avg_tokens']:.0f}" if score["avg_tokens"] else "–",
             str(score["n"]),
         )
     return table
@@ -106,6 +106,11 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
             lines.append(f"{stage}: {benchmark['samples_missing']} samples are missing (their items died), and in no figure")
     lines += [
         f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
+    ]
+    lines += [
+        f"{name}: its server told no numbers of tokens: what its answers cost is not known"
+        for name, score in found["models"].items()
+        if not score["avg_tokens"]
     ]
     return [Text(f"  {line}", style="dim") for line in lines]
 
