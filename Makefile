@@ -1,6 +1,7 @@
 # Everything a newcomer types. `make` alone lists the targets; each one sets up what it needs first, and only once.
 
 PYTHON ?= python3.11
+SCALE ?= laptop
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
@@ -19,8 +20,8 @@ setup: $(VENV)/.installed ## Make the virtual environment .venv from the pinned 
 demo: setup ## Run the whole method in small: trees, long thoughts, two trainings, a report (about 15 minutes on 2 cores)
 	$(BIN)/python -m services.cli.demo
 
-replicate: setup ## Journey against shortcut learning, Part 1 in small: about five hours on 2 cores, resumable; writes docs/replication.md
-	$(BIN)/python -m services.cli.replicate $(ARGS)
+replicate: setup ## Journey against shortcut learning, Part 1 in small: two to four hours on 2 cores, resumable (SCALE=gpu: larger)
+	$(BIN)/python -m services.cli.replicate --scale $(SCALE) $(ARGS)
 
 test: setup ## Run all tests, the real vLLM and the whole stack included
 	$(BIN)/python -m pytest $(ARGS)

@@ -22,6 +22,8 @@ from shared.paired import Graded, Paired, paired
 NAMES = "RUN, or RUN:MODEL where the run measured several"
 DEFAULTS = {name: field.default for name, field in Conditions.model_fields.items() if not field.is_required()}
 """Conditions that an older report does not tell, since there was no choice."""
+NO_PART = ("reward",)
+"""Conditions without a part in what is compared here: a reward weighs votes, and changes no sample."""
 
 
 def compare(
@@ -41,7 +43,7 @@ def compare(
         found = paired(sides[0][1], sides[1][1])
     except ValueError as error:
         stop(f"{first} and {second}: {error}", REFUSED)
-    differing = sorted(key for key in conditions[0] if conditions[0][key] != conditions[1].get(key))
+    differing = sorted(key for key in conditions[0] if key not in NO_PART and conditions[0][key] != conditions[1].get(key))
     if as_json:
         print(json.dumps({"models": names, **asdict(found), "differing_conditions": differing}))
     else:

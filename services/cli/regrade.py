@@ -20,6 +20,10 @@ LONGEST_NAME = 63
 def regrade(
     run_id: RunArgument,
     stage: Annotated[str | None, typer.Option(help="Only this evaluate stage; else all of the run.", show_default=False)] = None,
+    aggregate: Annotated[
+        str | None,
+        typer.Option(help="Weigh votes anew by stored step scores: min, last, mean or product.", metavar="HOW", show_default=False),
+    ] = None,
     watch_it: WatchOption = False,
 ) -> None:
     """Grade a run's stored samples anew, with today's grader, and report on them: a new run that asks no model."""
@@ -31,7 +35,9 @@ def regrade(
         if not measured:
             stop(f"{run_id}: it has no evaluate stage, and so no samples to be graded", REFUSED)
         chosen = measured if stage is None else {stage: measured[stage]}
-        new = post(client, recipe_of(run_id, recipe, chosen))
+        if aggregate and not any(one.reward for one in chosen.values()):
+            stop(f"{run_id}: {', '.join(chosen)} named no `reward`: there are no scores to make weights of", REFUSED)
+        new = post(client, recipe_of(run_id, recipe, chosen, aggregate))
         print(new, flush=True)
         status = begun(client, new)
         code = attend(client, new) if watch_it else finish(client, status)
@@ -40,8 +46,11 @@ def regrade(
         raise typer.Exit(code)
 
 
-def recipe_of(run_id: str, recipe: Recipe, stages: dict[str, EvaluateStage]) -> dict[str, Any]:
-    """The recipe that regrades some stages of a run: each with the stored problems that it was asked."""
+def recipe_of(run_id: str, recipe: Recipe, stages: dict[str, EvaluateStage], aggregate: str | None = None) -> dict[str, Any]:
+    """The recipe that regrades some stages of a run: each with the stored problems that it was asked.
+
+    `aggregate`: how those that had a reward make weights of its scores now.
+    """
     return {
         "name": f"{recipe.name[: LONGEST_NAME - len(SUFFIX)]}{SUFFIX}",
         "description": f"The samples of {run_id}, graded anew.",
@@ -53,6 +62,7 @@ def recipe_of(run_id: str, recipe: Recipe, stages: dict[str, EvaluateStage]) -> 
                 "problems": name,
                 "keywords": list(one.keywords),
                 "regrade": {"run": run_id, "stage": name},
+                **({"reward_aggregate": aggregate} if aggregate and one.reward else {}),
             }
             for name, one in stages.items()
         },

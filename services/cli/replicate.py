@@ -7,16 +7,19 @@ written up.
 import argparse
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from services.cli.connect import gateway
-from services.cli.demo import command, interrupt, longthought
+from services.cli.demo import command, interrupt
 from services.cli.folder import Folder, free_port
-from services.cli.replication import document
+from services.cli.recipe_file import BadRecipe, RecipeFile
+from services.cli.replication import TITLES, document
+from services.cli.replication_scale import enlarged
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
 
@@ -25,29 +28,49 @@ ROOMY = 15
 
 
 def main() -> int:
-    """Returns the exit code: 0 if the run is done and written up."""
-    parser = argparse.ArgumentParser(prog="python -m services.cli.replicate", description="Part 1 of the reports in small.")
-    parser.add_argument("--data", type=Path, default=Path("replication"), help="data folder (default: replication)")
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/replicate.yaml"))
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change the recipe (of a new run)")
-    parser.add_argument("--devices", type=int, default=fitting(), help="trainings, or engines, at a time (here: %(default)s)")
-    parser.add_argument("--document", type=Path, default=Path("docs/replication.md"))
-    chosen = parser.parse_args()
+    """Returns the exit code: 0 if the run is done and written up (with `--page`: written up)."""
+    chosen = arguments()
     signal.signal(signal.SIGTERM, interrupt)
     folder = Folder(chosen.data)
-    if folder.holder() is not None:
+    running = folder.holder() is not None
+    if running and not chosen.page:
         say(f"`longthought up` runs on {chosen.data} already: stop it with `longthought down --data {chosen.data}`.", error=True)
         return 2
     try:
-        changes = [word for change in chosen.set for word in ("--set", change)]
-        return replicate(folder, chosen.data, chosen.devices, [str(chosen.recipe), *changes], chosen.document)
+        if not running:
+            port = str(free_port(8000))
+            if code := command("up", "--data", str(chosen.data), "--port", port, "--devices", str(chosen.devices), "--detach"):
+                return code
+        os.environ |= {"LONGTHOUGHT_URL": folder.state()["url"], "LONGTHOUGHT_API_KEY": folder.key()}
+        return write_page(chosen) if chosen.page else replicate(chosen)
+    except BadRecipe as error:
+        say(str(error), error=True)
+        return 2
     except KeyboardInterrupt:
         say("\nInterrupted: the same command goes on from here.", error=True)
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        command("down", "--data", str(chosen.data))
+        if not running:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            command("down", "--data", str(chosen.data))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line's."""
+    parser = argparse.ArgumentParser(prog="python -m services.cli.replicate", description="Part 1 of the reports in small.")
+    parser.add_argument("--scale", choices=TITLES, default="laptop", help="`gpu`: more problems, samples and seeds")
+    parser.add_argument("--data", type=Path, help="data folder (default: replication, replication-gpu)")
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/replicate.yaml"))
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change the recipe (of a new run)")
+    parser.add_argument("--devices", type=int, default=fitting(), help="trainings, or engines, at a time (here: %(default)s)")
+    parser.add_argument("--document", type=Path, help="the page (default: docs/replication.md, docs/replication-gpu.md)")
+    parser.add_argument("--page", action="store_true", help="only write the page, of what is there by now")
+    chosen = parser.parse_args()
+    name = "replication" if chosen.scale == "laptop" else f"replication-{chosen.scale}"
+    chosen.data = chosen.data or Path(name)
+    chosen.document = chosen.document or Path("docs") / f"{name}.md"
+    return chosen
 
 
 def fitting() -> int:
@@ -56,32 +79,35 @@ def fitting() -> int:
     return 2 if len(os.sched_getaffinity(0)) >= 2 and gib >= ROOMY and not Path("/dev/nvidiactl").exists() else 1
 
 
-def replicate(folder: Folder, data: Path, devices: int, recipe: list[str], target: Path) -> int:
-    """Starts everything, brings the run to its end, writes the document; returns the exit code."""
-    if code := command("up", "--data", str(data), "--port", str(free_port(8000)), "--devices", str(devices), "--detach"):
-        return code
-    state = folder.state()
-    os.environ |= {"LONGTHOUGHT_URL": state["url"], "LONGTHOUGHT_API_KEY": folder.key()}
+def replicate(chosen: argparse.Namespace) -> int:
+    """Brings the run to its end, and writes the page; returns the exit code."""
     with gateway() as client:
         found = unended(client)
     if found is not None:
         say(f"{found['id']} is there already ({found['state']}): going on with it.")
-        run = str(found["id"])
         if found["state"] not in ENDED:
-            command("status", run, "--watch")
+            command("status", str(found["id"]), "--watch")
     else:
-        posted = subprocess.run(longthought("run", *recipe, "--watch"), stdout=subprocess.PIPE, text=True, check=False)
-        run = posted.stdout.strip()
-        if posted.returncode:
-            return posted.returncode
+        recipe = RecipeFile(chosen.recipe, chosen.set).body
+        sized = chosen.data / "recipe.yaml"
+        sized.write_text(yaml.safe_dump(recipe if chosen.scale == "laptop" else enlarged(recipe), sort_keys=False, width=120))
+        if code := command("run", str(sized), "--watch"):
+            return code
+    return write_page(chosen)
+
+
+def write_page(chosen: argparse.Namespace) -> int:
+    """Writes what there is of the folder's run; returns the exit code, 0 if all of it is there or was not asked for."""
     with gateway() as client:
-        ended = client.run(run)
-        if ended["state"] != "done":
-            say(f"{run} is {ended['state']}: {ended.get('reason') or 'its stages say why'}", error=True)
+        found = unended(client)
+        if found is None:
+            say(f"{chosen.data} holds no run that could be written up: those that are there failed, or there is none.", error=True)
             return 1
-        target.write_text(document(client, run), encoding="utf-8")
+        target: Path = chosen.document
+        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        target.write_text(document(client, str(found["id"]), chosen.scale, before), encoding="utf-8")
     say(f"{target} is written.")
-    return 0
+    return 0 if chosen.page or found["state"] == "done" else 1
 
 
 def unended(client: Client) -> Mapping[str, Any] | None:

@@ -1,6 +1,7 @@
 """The replication, written up: what was compared, under which settings, and what came of it, as a page of Markdown.
 
-Everything on it is read from the run: a figure that is not there is not written.
+Everything on it is read from the run: a figure that is not there is not written. One part is a person's, what was seen in the
+figures: it stands between two marks, and stays when the page is written anew.
 """
 
 import re
@@ -10,90 +11,142 @@ from typing import Any
 
 import yaml
 
+from services.cli.replication_checks import Checks, added, checks_of
 from shared.client import Client
-from shared.paired import Arms, Graded, arms
+from shared.paired import Arms, Graded, Paired, arms, paired
 
 ARMS = {"shortcut": "shortcuts", "matched": "shortcuts, as many tokens", "journey": "journeys"}
 """Name of an arm in the recipe (`journey-1` is its first seed) -> what it learns from."""
-INTRODUCTION = """# The laptop replication
+FINAL, AGAIN = "final", "again"
+"""What the names of evaluate stages begin with: of the arms; of what was trained from a journey model, on the same problems."""
+BEGINS, ENDS = "<!-- what was seen: kept when this page is written anew -->", "<!-- end of what was seen -->"
+INTRODUCTION = """# {title}
 
 Part 1 of the reports in small: does a model that learned from whole explorations (trial, error, reflection, backtracking) do
-better than one that learned from the right paths alone, of the same trees? `make replicate` runs
+better than one that learned from the right paths alone, of the same trees? `make replicate{scale}` runs
 [`recipes/replicate.yaml`](../recipes/replicate.yaml) and writes this page from what came of it; all figures are the run's.
-Percentages; ± is one standard error, clustered by problem. Intervals are 95%, by a bootstrap over problems and over seeds.
-"""
+Percentages; ± is one standard error, clustered by problem. Intervals are 95%, by a bootstrap over problems and over seeds."""
+TITLES = {"laptop": "The laptop replication", "gpu": "The replication on a GPU"}
+
+Report = Mapping[str, Any]
 
 
-def document(client: Client, run: str) -> str:
-    """The page of a run that is done."""
+def document(client: Client, run: str, scale: str = "laptop", before: str = "") -> str:
+    """The page of a run, done or not; `before` is the page that stood there, whose person's part is kept."""
     status, report, recipe = client.run(run), client.report(run), client.recipe(run)
-    finals = [name for name, stage in recipe["stages"].items() if stage["kind"] == "evaluate" and name.startswith("final")]
-    parts = [INTRODUCTION]
-    for stage in finals:
-        parts.append("\n".join(_family(client, run, stage, report)))
-    parts.append("\n".join(_picks(report, recipe)))
-    parts.append("\n".join(_data(report)))
-    parts.append("\n".join(_trainings(report, recipe)))
-    parts.append("\n".join(_run(status, recipe)))
-    return "\n\n".join(parts) + "\n"
+    measured = {name: stage for name, stage in recipe["stages"].items() if stage["kind"] == "evaluate" and not stage.get("regrade")}
+    samples = {stage: Samples(client, run, stage) for stage in measured if stage in report["benchmarks"]}
+    parts = [INTRODUCTION.format(title=TITLES[scale], scale="" if scale == "laptop" else f" SCALE={scale}")]
+    if missing := [name for name, stage in status["stages"].items() if stage["state"] not in ("done", "skipped")]:
+        parts.append(f"**This run is not done.** Not there yet: {', '.join(f'`{name}`' for name in missing)}.")
+    parts.append(_seen(before))
+    parts += ["\n".join(_family(stage, report, recipe, samples[stage])) for stage in samples if stage.startswith(FINAL)]
+    parts += ["\n".join(_again(stage, report, recipe, samples)) for stage in samples if stage.startswith(AGAIN)]
+    parts += ["\n".join(part) for part in (_tries(report, recipe), _data(report), _trainings(report, recipe), _run(status, recipe))]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _family(client: Client, run: str, stage: str, report: Mapping[str, Any]) -> Iterator[str]:
+class Samples:
+    """The graded samples of one evaluate stage."""
+
+    def __init__(self, client: Client, run: str, stage: str) -> None:
+        """Reads them all, and keeps no text."""
+        graded: defaultdict[str, defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+        checks: defaultdict[str, list[Checks]] = defaultdict(list)
+        for record in client.records(run, stage, "sample"):
+            body = record["body"]
+            checks[body["model"]].append(checks_of(body["text"]))
+            if body["grading_error"] is None:
+                graded[body["model"]][body["problem_id"]].append(body["verified"])
+        self.graded: Mapping[str, Graded] = graded
+        self.checks = {model: added(several) for model, several in checks.items()}
+
+    def seeds(self, arm: str) -> list[Graded]:
+        """An arm's models, one a seed."""
+        return [self.graded[name] for name in sorted(self.graded) if re.fullmatch(rf"{arm}-\d+", name)]
+
+
+def _seen(before: str) -> str:
+    """The person's part of an earlier page, marks and all; '' if it has none."""
+    _, found, rest = before.partition(BEGINS)
+    return f"{BEGINS}{rest.partition(ENDS)[0]}{ENDS}" if found else ""
+
+
+def _scores(stage: str, report: Report, recipe: Report) -> dict[str, Mapping[str, Any]]:
+    """Model -> its figures, of those that a stage measured (the report calls them NAME@STAGE where several stages did)."""
+    models = report["models"]
+    named = ((name, f"{name}@{stage}") for name in recipe["stages"][stage]["models"])
+    return {name: models.get(key) or models[name] for name, key in named if key in models or name in models}
+
+
+def _family(stage: str, report: Report, recipe: Report, samples: Samples) -> Iterator[str]:
     """One held-out set: the differences, and a row for every model."""
-    scores = {key.partition("@")[0]: score for key, score in report["models"].items() if key in _keys(report, stage)}
-    conditions = next(iter(scores.values()))["conditions"]
-    yield f"## {conditions['problems']}: {conditions['problem_count']} problems × {conditions['samples']} samples"
+    scores = _scores(stage, report, recipe)
+    yield _heading(scores)
     yield ""
-    graded = _graded(client, run, stage)
-    seeds = {arm: [graded[name] for name in sorted(graded) if re.fullmatch(rf"{arm}-\d+", name)] for arm in ARMS}
     for control, words in (("shortcut", "shortcut"), ("matched", "token-matched shortcut")):
-        if seeds["journey"] and seeds[control]:
-            yield "    " + said(f"journey - {words}", arms(seeds[control], seeds["journey"]))
+        if samples.seeds("journey") and samples.seeds(control):
+            yield "    " + said(f"journey - {words}", arms(samples.seeds(control), samples.seeds("journey")))
     yield ""
-    yield "| model | pass@1 | Maj@k | tokens | truncated | “wait” |"
-    yield "|---|---:|---:|---:|---:|---:|"
-    for name, score in scores.items():
-        accuracy = f"{100 * score['pass_at_1']:.1f} ± {100 * score['stderr']:.1f}"
-        waits = f"{100 * score['keywords'].get('wait', 0):.0f}%"
-        rest = f"{100 * score['maj_at_k']:.1f} | {score['avg_tokens']:.0f} | {100 * score['truncated']:.1f}% | {waits}"
-        yield f"| {name} | {accuracy} | {rest} |"
+    yield from _table(scores, samples)
     for arm, words in ARMS.items():
         members = [score for name, score in scores.items() if re.fullmatch(rf"{arm}-\d+", name)]
         if members:
             accuracy, tokens = (sum(one[key] for one in members) / len(members) for key in ("pass_at_1", "avg_tokens"))
-            yield f"| **{words}, mean of {len(members)} seeds** | **{100 * accuracy:.1f}** | | {tokens:.0f} | | |"
+            yield f"| **{words}, mean of {len(members)} seeds** | **{100 * accuracy:.1f}** | | {tokens:.0f} | | | |"
     yield ""
-    yield f"Temperature {conditions['temperature']:g}, at most {conditions['max_tokens']} tokens, engine {conditions['engine']}."
+    yield _conditions(scores)
+
+
+def _again(stage: str, report: Report, recipe: Report, samples: Mapping[str, Samples]) -> Iterator[str]:
+    """What was trained further from a journey model, against that model on the same problems."""
+    scores = _scores(stage, report, recipe)
+    first = next(other for other in samples if other.startswith(FINAL) and other[len(FINAL) :] == stage[len(AGAIN) :])
+    yield _heading(scores) + ": preferences, and a second round"
+    yield ""
+    for name in scores:
+        found = paired(samples[first].graded["journey-1"], samples[stage].graded[name])
+        yield f"    {_difference(f'{name} - journey-1', found)}, problems {found.problems}"
+    yield ""
+    yield from _table(scores, samples[stage])
+    yield ""
+    yield _conditions(scores)
+
+
+def _heading(scores: Report) -> str:
+    conditions = next(iter(scores.values()))["conditions"]
+    return f"## {conditions['problems']}: {conditions['problem_count']} problems × {conditions['samples']} samples"
+
+
+def _table(scores: Report, samples: Samples) -> Iterator[str]:
+    yield "| model | pass@1 | Maj@k | tokens | truncated | wrong steps found | right steps doubted |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name, score in scores.items():
+        accuracy = f"{100 * score['pass_at_1']:.1f} ± {100 * score['stderr']:.1f}"
+        checks = samples.checks[name]
+        rest = f"{100 * score['maj_at_k']:.1f} | {score['avg_tokens']:.0f} | {100 * score['truncated']:.1f}%"
+        yield f"| {name} | {accuracy} | {rest} | {checks.found_words} | {checks.doubted_words} |"
+
+
+def _conditions(scores: Report) -> str:
+    conditions = next(iter(scores.values()))["conditions"]
+    return f"Temperature {conditions['temperature']:g}, at most {conditions['max_tokens']} tokens, engine {conditions['engine']}."
 
 
 def said(what: str, found: Arms) -> str:
     """`journey - shortcut: +X.X points (95% CI A to B), problems N, seeds S`."""
+    return f"{_difference(what, found)}, problems {found.problems}, seeds {found.seeds}"
+
+
+def _difference(what: str, found: Arms | Paired) -> str:
     low, high = (f"{100 * end:+.1f}" for end in (found.low, found.high))
-    return f"{what}: {100 * found.difference:+.1f} points (95% CI {low} to {high}), problems {found.problems}, seeds {found.seeds}"
+    return f"{what}: {100 * found.difference:+.1f} points (95% CI {low} to {high})"
 
 
-def _keys(report: Mapping[str, Any], stage: str) -> list[str]:
-    """The report's names for the models that a stage measured (NAME@STAGE where several measured it)."""
-    benchmark = report["benchmarks"][stage]["benchmark"]
-    return [
-        key
-        for key, score in report["models"].items()
-        if key.endswith(f"@{stage}") or ("@" not in key and score["conditions"]["problems"] == benchmark)
-    ]
-
-
-def _graded(client: Client, run: str, stage: str) -> dict[str, Graded]:
-    """Model -> problem -> whether each graded sample is right."""
-    found: defaultdict[str, defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for record in client.records(run, stage, "sample"):
-        body = record["body"]
-        if body["grading_error"] is None:
-            found[body["model"]][body["problem_id"]].append(body["verified"])
-    return dict(found)
-
-
-def _picks(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
-    """All tries, and which was chosen."""
+def _tries(report: Report, recipe: Report) -> Iterator[str]:
+    """All tries, and which was chosen; and what else the same stage measured."""
+    if not report["picks"]:
+        return
     yield "## The tries"
     yield ""
     yield "Chosen on a validation set that shares no problem with the held-out ones, as many tries of either kind."
@@ -101,16 +154,28 @@ def _picks(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str
         yield ""
         yield f"**{stage}**: `{pick['model']}`"
         yield ""
-        yield "| try | data | learning rate | epochs | pass@1 | tokens |"
-        yield "|---|---|---:|---:|---:|---:|"
-        for name, (accuracy, stderr, tokens) in sorted(pick["candidates"].items(), key=lambda one: -one[1][0]):
-            training = recipe["stages"][name]
-            data = training["data"] + ("" if training["learn_wrong_steps"] else ", no loss on wrong steps")
-            figures = f"{100 * accuracy:.1f} ± {100 * stderr:.1f} | {tokens:.0f}"
-            yield f"| {name} | {data} | {training['learning_rate']:g} | {training['epochs']:g} | {figures} |"
+        yield from _tried(pick["candidates"], recipe)
+    for stage in {pick["measured"]: None for pick in report["picks"].values()}:
+        chosen = {name for pick in report["picks"].values() for name in pick["candidates"]}
+        scores = _scores(stage, report, recipe).items()
+        if beside := {n: (s["pass_at_1"], s["stderr"], s["avg_tokens"]) for n, s in scores if n not in chosen}:
+            yield ""
+            yield f"Measured beside them (`{stage}`), and not to be chosen:"
+            yield ""
+            yield from _tried(beside, recipe)
 
 
-def _data(report: Mapping[str, Any]) -> Iterator[str]:
+def _tried(figures: Mapping[str, Sequence[float]], recipe: Report) -> Iterator[str]:
+    yield "| try | data | learning rate | epochs | pass@1 | tokens |"
+    yield "|---|---|---:|---:|---:|---:|"
+    for name, (accuracy, stderr, tokens) in sorted(figures.items(), key=lambda one: -one[1][0]):
+        training = recipe["stages"][name]
+        data = training["data"] + ("" if training["learn_wrong_steps"] else ", no loss on wrong steps")
+        measured = f"{100 * accuracy:.1f} ± {100 * stderr:.1f} | {tokens:.0f}"
+        yield f"| {name} | {data} | {training['learning_rate']:g} | {training['epochs']:g} | {measured} |"
+
+
+def _data(report: Report) -> Iterator[str]:
     """What the datasets hold."""
     yield "## The data"
     for stage, dataset in report["datasets"].items():
@@ -124,9 +189,12 @@ def _data(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"  - passed over: {count:,} ({reason})"
 
 
-def _trainings(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
+def _trainings(report: Report, recipe: Report) -> Iterator[str]:
     yield "## The trainings"
     yield ""
+    if devices := sorted({one["device"] for one in report["checkpoints"].values() if one.get("device")}):
+        yield f"On {', '.join(devices)}."
+        yield ""
     yield "| stage | from | samples | steps | epochs | tokens | loss | minutes |"
     yield "|---|---|---:|---:|---:|---:|---:|---:|"
     for stage, one in report["checkpoints"].items():
@@ -141,14 +209,17 @@ def _trainings(report: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator
         yield f"| {stage} | {base} | {' | '.join(figures)} | {one['seconds'] / 60:.1f} |"
 
 
-def _run(status: Mapping[str, Any], recipe: Mapping[str, Any]) -> Iterator[str]:
+def _run(status: Report, recipe: Report) -> Iterator[str]:
     """How long it took, and the whole recipe."""
-    hours = (status["ended_at"] - status["created_at"]) / 3600
     usage = status["usage"]
     yield "## The run"
     yield ""
-    yield f"`{status['id']}` took {hours:.1f} hours from its start to its end, interruptions included; "
-    yield f"{usage['prompt_tokens']:,} tokens were read and {usage['completion_tokens']:,} sampled."
+    if status["ended_at"]:
+        hours = (status["ended_at"] - status["created_at"]) / 3600
+        yield f"`{status['id']}` took {hours:.1f} hours from its start to its end, interruptions included;"
+    else:
+        yield f"`{status['id']}` is {status['state']};"
+    yield f"{usage['prompt_tokens']:,} tokens were read and {usage['completion_tokens']:,} sampled so far."
     yield ""
     yield "```yaml"
     yield yaml.safe_dump(_plain(recipe), sort_keys=False, width=120).rstrip()

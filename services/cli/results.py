@@ -68,7 +68,8 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
     best = max(score["pass_at_1"] for score in models.values())
     table = Table(title=run_id, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", no_wrap=True)
-    for title in ("pass@1", f"pass@{k}", f"Maj@{k}", "avg tokens", "n"):
+    weighted = any(score["conditions"].get("reward") for score in models.values())
+    for title in ("pass@1", f"pass@{k}", f"Maj@{k}", *([f"weighted\nMaj@{k}"] if weighted else []), "avg tokens", "n"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, score in models.items():
         accuracy = f"{100 * score['pass_at_1']:.1f}% ± {100 * score['stderr']:.1f}"
@@ -77,10 +78,16 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
             Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
+            *([share(score.get("weighted_maj_at_k"))] if weighted else []),
             f"{score['avg_tokens']:.0f}" if score["avg_tokens"] else "–",
             str(score["n"]),
         )
     return table
+
+
+def share(value: float | None) -> str:
+    """A share in percent; a dash for none."""
+    return "–" if value is None else f"{100 * value:.1f}%"
 
 
 def notes(found: Mapping[str, Any]) -> list[Text]:
@@ -100,6 +107,8 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
                 lines.append(f"{stage}: made to go on {c['waits']} times where the answer would have ended")
             if c.get("judge"):
                 lines.append(f"{stage}: judged by {c['judge']}")
+            if c.get("reward"):
+                lines.append(f"{stage}: votes weighted by {c['reward']}, the scores of a sample's lines")
         if not benchmark["comparable"]:
             lines.append(f"{stage}: not comparable: the models were measured under different conditions")
         if benchmark.get("samples_missing"):
@@ -112,6 +121,11 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
         for name, score in found["models"].items()
         if not score["avg_tokens"]
     ]
+    for name, score in found["models"].items():
+        if score.get("unscored"):
+            lines.append(f"{name}: {score['unscored']} samples could not be scored, and have no part in the weighted majority")
+            if left_out := score["n"] - (score["weighted_n"] or 0):
+                lines.append(f"{name}: {left_out} problems have no sample that could be scored, and are not in it")
     return [Text(f"  {line}", style="dim") for line in lines]
 
 

@@ -5,16 +5,20 @@ Part 2, arXiv 2411.16489, measure accuracy beside average output tokens and spen
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.evaluator import metrics
 from services.evaluator.majorities import MOST, majority_curve
+from services.evaluator.weighted import weighted_curve
 from shared.contracts.report import CurvePoint
 from shared.contracts.thought import Response
 
 Floats = NDArray[np.float64]
+Head = tuple[Literal["cut", "majority", "weighted"], int, int, float]
+"""Kind, budget, k and average tokens of a point."""
 RESAMPLES = 2000
 BATCH = 250
 """So many resamples at once: their weights are a matrix of BATCH by problems."""
@@ -23,7 +27,8 @@ OWN = 13
 
 
 def budget_curve(samples: Sequence[Response], max_tokens: int, seed: int) -> tuple[CurvePoint, ...]:
-    """One model's curve: its cuts from the smallest budget up, then Maj@k for k = 1, 2, ...; at least one sample must be graded.
+    """One model's curve: its cuts from the smallest budget up, then Maj@k for k = 1, 2, ..., and where votes have weights, weighted
+    Maj@k likewise; at least one sample must be graded.
 
     **cut** at b tokens: a sample counts as right if it is right and has at most b tokens, and costs min(tokens, b). This estimates
     what the model would get if it were stopped after b tokens and no answer were forced from it. It errs on the low side: a sample
@@ -33,6 +38,9 @@ def budget_curve(samples: Sequence[Response], max_tokens: int, seed: int) -> tup
     **majority** of k: expected accuracy over all subsets of k of a problem's n graded samples (`majority_curve`), at k times the
     average tokens of a sample; a problem with fewer than k counts with all it has. `budget` is k times `max_tokens`. Left out where
     samples are right that state no answer: there is nothing to vote on.
+
+    **weighted** of k: the same by sums of weights, over a problem's graded samples that have one (`weighted_curve`), and over the
+    problems that have such samples. What the reward reads is in no cost: it writes nothing.
 
     Every problem weighs the same. Bands are 95% percentile intervals of a bootstrap over problems (accuracy alone: costs are taken
     as they are); where all problems agree they have no width, and with one problem, which tells nothing of the spread, they are 0
@@ -44,12 +52,23 @@ def budget_curve(samples: Sequence[Response], max_tokens: int, seed: int) -> tup
     votes = all(sample.extracted is not None for group in problems for sample in group if sample.verified)
     most = min(MOST, max(len(group) for group in problems)) if votes else 0
     accuracies = np.array([np.concatenate([_cut(group, budgets), majority_curve(group, most)]) for group in problems])
+    average = metrics.average_tokens(samples)
+    heads: list[Head] = [("cut", int(budget), 1, float(np.minimum(lengths, budget).mean())) for budget in budgets]
+    heads += [("majority", k * max_tokens, k, k * average) for k in range(1, most + 1)]
+    weighted = metrics.with_weights(problems) if votes else []
+    if not weighted:
+        return _points(heads, accuracies, seed)
+    most = min(MOST, max(len(group) for group in weighted))
+    more: list[Head] = [("weighted", k * max_tokens, k, k * average) for k in range(1, most + 1)]
+    by_weight = np.array([weighted_curve(group, most, seed) for group in weighted])
+    return (*_points(heads, accuracies, seed), *_points(more, by_weight, seed))
+
+
+def _points(heads: Sequence[Head], accuracies: Floats, seed: int) -> tuple[CurvePoint, ...]:
+    """A point a head, the mean of its column of `accuracies`, which has a row a problem."""
     accuracies = accuracies.clip(0, 1)
     means = accuracies.mean(axis=0)
     low, high = _bands(accuracies, seed)
-    average = metrics.average_tokens(samples)
-    heads = [("cut", int(budget), 1, float(np.minimum(lengths, budget).mean())) for budget in budgets]
-    heads += [("majority", k * max_tokens, k, k * average) for k in range(1, most + 1)]
     return tuple(
         CurvePoint(kind=kind, budget=budget, k=k, avg_tokens=cost, accuracy=means[place], low=low[place], high=high[place])
         for place, (kind, budget, k, cost) in enumerate(heads)

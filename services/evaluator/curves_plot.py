@@ -22,7 +22,8 @@ MARGIN = 0.745
 def draw_curves(report: RunReport) -> bytes:
     """The plot as PNG: tokens on a logarithmic axis; a large point at one whole response, the cuts before and majorities after it.
 
-    A model of which nothing was right has its line all the same, at 0.
+    A model of which nothing was right has its line all the same, at 0. Weighted majorities are a dotted line without a band: bands
+    of the same samples would hide each other.
     """
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
@@ -34,6 +35,8 @@ def draw_curves(report: RunReport) -> bytes:
     for name, curve in report.curves.items():
         _line(axes, curve, shades[name])
     notes = ["dashed: cut short", "●: one whole response", "○: majority of several", "bands: 95%, bootstrap over problems"]
+    if any(point.kind == "weighted" for point in points):
+        notes[2] = "○: majority, ◇: weighted by reward"
     heading(figure, report, "Accuracy at a budget of output tokens", notes)
     canvas.draw()
     _name(figure, axes, canvas, report, shades)
@@ -65,18 +68,34 @@ def _budget_axis(axes: Axes, tokens: Sequence[float]) -> None:
 
 
 def _line(axes: Axes, curve: Sequence[CurvePoint], colour: str) -> None:
-    """One model's band, its cuts as a dashed line, its majorities as a solid one, and a large point where they meet."""
-    cuts = [point for point in curve if point.kind == "cut"]
-    majorities = [cuts[-1], *(point for point in curve if point.k > 1)]
+    """One model's band, its cuts as a dashed line, its majorities as a solid one, and a large point where they meet; weighted
+    majorities as a dotted one.
+    """
+    cuts, weighted = ([point for point in curve if point.kind == kind] for kind in ("cut", "weighted"))
+    majorities = [cuts[-1], *(point for point in curve if point.kind == "majority" and point.k > 1)]
     whole = [*cuts, *majorities[1:]]
     low, high = [100 * point.low for point in whole], [100 * point.high for point in whole]
     axes.fill_between([_x(point) for point in whole], low, high, color=colour, alpha=0.11, linewidth=0, zorder=2)
     axes.plot(*_path(cuts), color=colour, linewidth=1.7, linestyle=(0, (3.2, 1.6)), zorder=3)
     axes.plot(*_path(majorities), color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
-    most = curve[-1].k
-    marked = [point for point in majorities[1:] if most <= MARKED or point.k == most or point.k & (point.k - 1) == 0]
-    axes.plot(*_path(marked), "o", color="white", markeredgecolor=colour, markeredgewidth=1.4, markersize=5, zorder=4)
+    axes.plot(*_path(weighted), color=colour, linewidth=1.7, linestyle=(0, (1, 1.3)), zorder=3)
+    for several, mark, size in ((majorities, "o", 5.0), (weighted, "D", 4.2)):
+        axes.plot(
+            *_path(_marked(several)), mark, color="white", markeredgecolor=colour, markeredgewidth=1.4, markersize=size, zorder=4
+        )
     axes.plot(*_path(cuts[-1:]), "o", color=colour, markersize=8.5, markeredgecolor="white", markeredgewidth=1.2, zorder=5)
+
+
+def _marked(majorities: Sequence[CurvePoint]) -> list[CurvePoint]:
+    """Those of several responses that have a mark, of majorities with rising k."""
+    most = max((point.k for point in majorities), default=1)
+    several = [point for point in majorities if point.k > 1]
+    return [point for point in several if most <= MARKED or point.k == most or point.k & (point.k - 1) == 0]
+
+
+def _end(curve: Sequence[CurvePoint]) -> CurvePoint:
+    """Where a model's solid line ends, or its dashed one if there is no other."""
+    return [point for point in curve if point.kind != "weighted"][-1]
 
 
 def _path(points: Sequence[CurvePoint]) -> tuple[list[float], list[float]]:
@@ -90,7 +109,7 @@ def _name(figure: Figure, axes: Axes, canvas: FigureCanvasAgg, report: RunReport
     """
     ends = {}
     for name, curve in report.curves.items():
-        x, y = axes.transData.transform((_x(curve[-1]), 100 * curve[-1].accuracy))
+        x, y = axes.transData.transform((_x(_end(curve)), 100 * _end(curve).accuracy))
         ends[name] = float(x), float(y)
     names = sorted(ends, key=lambda name: ends[name][1])
     frame, pixels = axes.get_window_extent(), DPI / 72
@@ -127,10 +146,13 @@ def _name(figure: Figure, axes: Axes, canvas: FigureCanvasAgg, report: RunReport
 
 
 def _figures(curve: Sequence[CurvePoint]) -> str:
-    """What one response comes to, and what the largest majority does."""
-    last, [whole] = curve[-1], [point for point in curve if point.kind == "cut"][-1:]
-    one = f"{100 * whole.accuracy:.1f}%"
-    return f"{one} → {100 * last.accuracy:.1f}% (Maj@{last.k})" if last.k > 1 else one
+    """What one response comes to, and what the largest majority does; where there is a weighted one as large, these two."""
+    last, [whole] = _end(curve), [point for point in curve if point.kind == "cut"][-1:]
+    one, most = f"{100 * whole.accuracy:.1f}%", f"{100 * last.accuracy:.1f}%"
+    for point in curve:
+        if point.kind == "weighted" and point.k == last.k > 1:
+            return f"{most}, ◇ {100 * point.accuracy:.1f}% (Maj@{last.k})"
+    return f"{one} → {most} (Maj@{last.k})" if last.k > 1 else one
 
 
 def _spread(wanted: Sequence[float], slot: float, low: float, high: float) -> list[float]:

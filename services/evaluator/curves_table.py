@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.evaluator import latex
+from services.evaluator.weighted import DRAWN, EXACT
 from shared.contracts.report import CurvePoint, RunReport
 
 COLUMNS = ("avg. tokens", "accuracy")
@@ -12,6 +13,10 @@ NOTES = (
     "Maj@k: expected accuracy of the majority of k of the stored responses.",
     "A dash: the model has no response as long, or none that is right as short, or fewer responses.",
 )
+WEIGHTED = (
+    "Weighted Maj@k: the same by sums of the weights that the reward gives; where more than "
+    f"{EXACT:,} subsets have a size, over {DRAWN:,} of them, drawn at random."
+)
 
 
 def curves_markdown(report: RunReport) -> str:
@@ -19,7 +24,7 @@ def curves_markdown(report: RunReport) -> str:
     header = ["budget", *(f"{name}: {column}" for name in report.curves for column in COLUMNS)]
     rows = [header, ["---"] + ["---:"] * (len(header) - 1), *(row for block in _blocks(report) for row in block)]
     table = ("| " + " | ".join(row) + " |" for row in rows)
-    return "\n".join([f"# {report.benchmark}: budget curves", "", *table, "", *(f"- {note}" for note in NOTES)]) + "\n"
+    return "\n".join([f"# {report.benchmark}: budget curves", "", *table, "", *(f"- {note}" for note in _notes(report))]) + "\n"
 
 
 def curves_latex(report: RunReport) -> str:
@@ -29,18 +34,24 @@ def curves_latex(report: RunReport) -> str:
         f"{report.benchmark} budgets",
         ["budget", *(column for _ in report.curves for column in COLUMNS)],
         _blocks(report),
-        NOTES,
+        _notes(report),
         above=[(name, len(COLUMNS)) for name in report.curves],
     )
 
 
+def _notes(report: RunReport) -> tuple[str, ...]:
+    weighted = any(point.kind == "weighted" for curve in report.curves.values() for point in curve)
+    return (*NOTES, WEIGHTED) if weighted else NOTES
+
+
 def _blocks(report: RunReport) -> list[list[list[str]]]:
-    """Rows of texts: cuts at powers of two; then the whole response, and majorities of 2, 4, 8, ... and of as many as there are."""
+    """Rows of texts: cuts at powers of two; then the whole response, and majorities of 2, 4, 8, ... and of as many as there are;
+    then weighted ones, where there are any.
+    """
     curves = [{(point.kind, _place(point)): point for point in curve} for curve in report.curves.values()]
     keys = {key for curve in curves for key in curve}
-    most = max((k for kind, k in keys if kind == "majority"), default=0)
     cuts = sorted(budget for kind, budget in keys if kind == "cut" and _is_power(budget))
-    majorities = sorted(k for kind, k in keys if kind == "majority" and k > 1 and (_is_power(k) or k == most))
+    majorities, weighted = (_sizes([k for kind, k in keys if kind == wanted]) for wanted in ("majority", "weighted"))
     whole = [[point for point in curve if point.kind == "cut"][-1] for curve in report.curves.values()]
     blocks = [
         [[f"cut at {budget:,}", *_cells([curve.get(("cut", budget)) for curve in curves])] for budget in cuts],
@@ -48,12 +59,18 @@ def _blocks(report: RunReport) -> list[list[list[str]]]:
             ["one response", *_cells(whole)],
             *([f"Maj@{k}", *_cells([curve.get(("majority", k)) for curve in curves])] for k in majorities),
         ],
+        [[f"weighted Maj@{k}", *_cells([curve.get(("weighted", k)) for curve in curves])] for k in weighted],
     ]
     return [block for block in blocks if block]
 
 
 def _place(point: CurvePoint) -> int:
     return point.budget if point.kind == "cut" else point.k
+
+
+def _sizes(found: Sequence[int]) -> list[int]:
+    """Of the sizes of majorities those that have a row."""
+    return sorted(k for k in found if k > 1 and (_is_power(k) or k == max(found)))
 
 
 def _is_power(number: int) -> bool:

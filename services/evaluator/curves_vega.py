@@ -13,7 +13,10 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
 def vega_lite(report: RunReport) -> str:
-    """The specification as JSON: bands, lines (dashed where responses are cut), and points at whole responses and majorities."""
+    """The specification as JSON: bands, lines (dashed where responses are cut), and points at whole responses and majorities.
+
+    Weighted majorities, where there are any, have dotted lines and diamonds.
+    """
     rows = [
         {"model": name, **point.model_dump(mode="json"), "tokens": max(point.avg_tokens, 1.0)}
         for name, curve in report.curves.items()
@@ -42,8 +45,14 @@ def vega_lite(report: RunReport) -> str:
         {"field": "high", "type": "quantitative", "title": "95% to", "format": ".1%"},
     ]
     kind = {"field": "kind", "type": "nominal"}
-    dashed = {"condition": {"test": "datum.kind === 'cut'", "value": [5, 3]}, "value": [1, 0]}
+    dashed: dict[str, Any] = {"condition": {"test": "datum.kind === 'cut'", "value": [5, 3]}, "value": [1, 0]}
     size = {"condition": {"test": "datum.k === 1", "value": 90}, "value": 35}
+    points: dict[str, Any] = {"y": y, "size": size, "tooltip": tooltip}
+    shown = "datum.kind === 'majority'"
+    if any(row["kind"] == "weighted" for row in rows):
+        dashed["condition"] = [dashed["condition"], {"test": "datum.kind === 'weighted'", "value": [1.5, 2]}]
+        points["shape"] = {"condition": {"test": "datum.kind === 'weighted'", "value": "diamond"}, "value": "circle"}
+        shown = "datum.kind !== 'cut'"
     specification: dict[str, Any] = {
         "$schema": SCHEMA,
         "title": {"text": "Accuracy at a budget of output tokens", "subtitle": report.benchmark, "anchor": "start"},
@@ -58,9 +67,9 @@ def vega_lite(report: RunReport) -> str:
             },
             {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y, "strokeDash": dashed}},
             {
-                "transform": [{"filter": "datum.kind === 'majority'"}],
+                "transform": [{"filter": shown}],
                 "mark": {"type": "point", "filled": True, "opacity": 1},
-                "encoding": {"y": y, "size": size, "tooltip": tooltip},
+                "encoding": points,
             },
         ],
         "config": {"view": {"stroke": None}, "axis": {"gridColor": "#E7EAEE"}},

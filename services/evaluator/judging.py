@@ -1,7 +1,7 @@
 """A judge: a language model that calls an answer right or wrong by a rubric, or scores it, with a reason in words.
 
-It is asked for JSON, the reason first, so that the verdict follows from it. What cannot be read is asked for again, at most RETRIES
-times. A verdict that still cannot be read is a grading error: counted and shown, never a wrong answer.
+It is asked for JSON, the reason first, so that the verdict follows from it. What cannot be read is asked for again, at most
+JUDGE_RETRIES times. A verdict that still cannot be read is a grading error: counted and shown, never a wrong answer.
 """
 
 from collections import Counter
@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field
 from shared.contracts.grading import NOT_ATTEMPTED, SCALED, VERDICTS, Judgement, Rubric, verdict_of
 from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
+from shared.contracts.work import JUDGE_RETRIES
 from shared.engines import forms
 from shared.engines.client import Endpoint, RequestRefused
 from shared.prompts import render, version
 
-RETRIES = 2
 TOO_MUCH = 400
 """HTTP status of a request that a judge does not take as such: too long for its window, say, or against its publisher's rules."""
 
@@ -89,7 +89,7 @@ class Judge:
             reason=" ".join(reason.split()),
             model=self.uri,
             prompt=version(prompt_of(rubric)),
-            asked=min(counts["format_errors"], RETRIES) + 1,
+            asked=min(counts["format_errors"], JUDGE_RETRIES) + 1,
         )
         return judgement, error
 
@@ -117,7 +117,7 @@ class Judge:
             kind,
             about=about,
             sampling=self._sampling,
-            tries=RETRIES + 1,
+            tries=JUDGE_RETRIES + 1,
             count=count,
             check=check,
             who="judge",

@@ -61,17 +61,28 @@ def pass_at_k(counts: Counts, k: int) -> float:
     return math.fsum(1 - math.comb(n - c, min(k, n)) / math.comb(n, min(k, n)) for n, c in counts) / len(counts)
 
 
-def majority_right(samples: Sequence[Response]) -> float:
+def majority_right(samples: Sequence[Response], weights: Sequence[float] | None = None) -> float:
     """Probability that the majority of one problem's samples is right, ties drawn evenly; 0 if none states an answer.
 
-    An answer whose samples were graded differently counts with the share of them that is right.
+    An answer whose samples were graded differently counts with the share of them that is right. `weights`: of the samples' votes.
     """
     graded: defaultdict[str, list[bool]] = defaultdict(list)
     for sample in samples:
         if sample.extracted is not None:
             graded[canonical(sample.extracted)].append(sample.verified)
-    won = majority([sample.extracted for sample in samples])
+    won = majority([sample.extracted for sample in samples], weights)
     return math.fsum(part * share(graded[answer]) for answer, part in won.items())
+
+
+def with_weights(problems: Iterable[Sequence[Response]]) -> list[list[Response]]:
+    """Of every problem the samples whose votes have a weight; a problem without any is not among them."""
+    found = ([sample for sample in group if sample.weight is not None] for group in problems)
+    return [group for group in found if group]
+
+
+def weighted_right(samples: Sequence[Response]) -> float:
+    """As `majority_right`, every vote counted by its weight; all of `samples` have one."""
+    return majority_right(samples, [sample.weight for sample in samples if sample.weight is not None])
 
 
 def share(flags: Sequence[bool]) -> float:

@@ -1,4 +1,6 @@
-"""Stored samples of an earlier run, graded by today's grader. No model is asked: texts, tokens and conditions are that run's."""
+"""Stored samples of an earlier run, graded by today's grader. No model is asked: texts, tokens, step scores and conditions are that
+run's.
+"""
 
 import asyncio
 from collections import Counter
@@ -8,6 +10,7 @@ from typing import Any
 
 from services.evaluator.report import Served
 from services.evaluator.sampling import graded
+from services.evaluator.weighing import reweighed
 from shared.contracts.problem import Problem
 from shared.contracts.regraded import Regraded
 from shared.contracts.stages import EvaluateStage, Regrade
@@ -33,7 +36,7 @@ class Measured:
 
 
 async def regrade(work: Work) -> Result:
-    """The payload's samples, graded anew: a record each, of this run, and one that counts what changed.
+    """The payload's samples, graded anew, and weighed anew if asked: a record each, of this run, and one that counts what changed.
 
     Raises Hopeless for samples or problems that are gone, and for a problem that asks something else by now.
     """
@@ -68,7 +71,8 @@ async def earlier(work: Work, regrade: Regrade) -> Measured:
     names = work.stage.models or stage.models
     served = [Served.model_validate(body) for body in await work.records(regrade.stage, "served", regrade.run)]
     mine = [one for one in served if one.model in names]
-    stage = stage.model_copy(update={"models": names, "keywords": work.stage.keywords})
+    weighs_by = work.stage.reward_aggregate or stage.reward_aggregate
+    stage = stage.model_copy(update={"models": names, "keywords": work.stage.keywords, "reward_aggregate": weighs_by})
     return Measured(benchmark, asked, stage, recipe.seed, mine)
 
 
@@ -89,7 +93,8 @@ async def _problems(work: Work, wanted: set[str]) -> dict[str, Problem]:
 
 
 async def _anew(work: Work, problems: dict[str, Problem], sample: Response) -> Response:
-    """A sample as a record of this run, with today's verdict; a judge's stays. Raises Hopeless."""
+    """A sample as a record of this run, with today's verdict; a judge's stays, and so do step scores. Raises Hopeless."""
+    sample = reweighed(sample, work.stage.reward_aggregate)
     origin = sample.origin.model_copy(update={"run_id": work.lease.run_id, "stage": work.lease.stage})
     if sample.judgement is not None:
         return sample.model_copy(update={"origin": origin})

@@ -27,6 +27,8 @@ class Served(Record):
     prompt: str
     judge: str = ""
     """Who judged, by which prompts; '' where nobody was asked."""
+    reward: str = ""
+    """URI of the reward that weighed the samples; '' where none was asked."""
 
 
 class NothingGraded(Exception):
@@ -75,6 +77,8 @@ def _score(
     if not problems:
         raise NothingGraded(f"model {name}: none of its {len(samples)} samples could be graded: {ordered[0].grading_error}")
     counts = metrics.counts_of(ordered)
+    weighted = metrics.with_weights(problems)
+    rewards = " + ".join(sorted({entry.reward for entry in served if entry.reward}))
     return ModelScore(
         model=name,
         uri=" + ".join(sorted({entry.uri for entry in served})),
@@ -83,6 +87,9 @@ def _score(
         pass_at_1=metrics.pass_at_1(counts),
         stderr=metrics.standard_error(counts),
         maj_at_k=sum(metrics.majority_right(group) for group in problems) / len(problems),
+        weighted_maj_at_k=sum(map(metrics.weighted_right, weighted)) / len(weighted) if weighted else None,
+        weighted_n=len(weighted) if stage.reward else None,
+        unscored=sum(sample.weight is None for sample in samples) if stage.reward else 0,
         pass_at_k=metrics.pass_at_k(counts, stage.samples),
         avg_tokens=metrics.average_tokens(samples),
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
@@ -104,6 +111,7 @@ def _score(
             seed=seed,
             engine=" + ".join(sorted({entry.engine for entry in served})),
             judge=" + ".join(sorted({judge for entry in served for judge in entry.judge.split(" + ") if judge})),
+            reward=f"{rewards} ({stage.weighs_by})" if rewards else "",
         ),
     )
 

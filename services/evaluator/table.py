@@ -6,6 +6,7 @@ from services.evaluator import latex
 from shared.contracts.report import Conditions, GroupScore, ModelScore, RunReport
 
 SCORE = "score"
+WEIGHTED = "weighted "
 JUDGED = {SCORE: "score_mean", "not attempted": "not_attempted"}
 """Columns that only judged problems have, and their fields."""
 
@@ -40,7 +41,8 @@ def _rows(report: RunReport) -> list[list[str]]:
     """The header, and a row per model."""
     samples = max(score.conditions.samples for score in report.models.values())
     keywords = list(dict.fromkeys(word for score in report.models.values() for word in score.keywords))
-    header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", "avg. tokens", "truncated", "unanswered"]
+    weighted = [f"{WEIGHTED}Maj@{samples}"] if any(score.conditions.reward for score in report.models.values()) else []
+    header = ["model", "pass@1", f"pass@{samples}", f"Maj@{samples}", *weighted, "avg. tokens", "truncated", "unanswered"]
     header += [
         title for title, field in JUDGED.items() if any(getattr(score, field) is not None for score in report.models.values())
     ]
@@ -56,11 +58,17 @@ def _row(name: str, score: ModelScore, header: list[str], keywords: list[str]) -
         accuracy,
         f"{100 * score.pass_at_k:.1f}",
         f"{100 * score.maj_at_k:.1f}",
+        *(_weighted(score) for title in header if title.startswith(WEIGHTED)),
         f"{score.avg_tokens:.0f}" if score.avg_tokens else "–",
         *(f"{100 * value:.1f}%" for value in shares),
         *(_judged(score, title) for title in JUDGED if title in header),
         *(f"{100 * score.keywords.get(word, 0.0):.1f}%" for word in keywords),
     ]
+
+
+def _weighted(score: ModelScore) -> str:
+    """Weighted Maj@k, where any sample has a weight."""
+    return "–" if score.weighted_maj_at_k is None else f"{100 * score.weighted_maj_at_k:.1f}"
 
 
 def _judged(score: ModelScore, title: str) -> str:
@@ -110,12 +118,15 @@ def _notes(report: RunReport) -> list[str]:
             f"{about}{conditions.problem_count} problems × {conditions.samples} samples, temperature {conditions.temperature:g}, "
             f"top_p {conditions.top_p:g}, at most {conditions.max_tokens} tokens, prompt {conditions.prompt}, "
             f"seed {conditions.seed}, engine {conditions.engine}{', judge ' + conditions.judge if conditions.judge else ''}"
+            f"{', reward ' + conditions.reward if conditions.reward else ''}"
             f"{_forcing(conditions)}."
         )
     if not report.comparable:
         notes.append("**Not comparable:** the models were measured under different conditions.")
     if any(score.score_mean is not None for score in report.models.values()):
         notes.append("Score: the judge's, 0 to 100; pass@1 counts what reached the pass mark.")
+    if any(score.conditions.reward for score in report.models.values()):
+        notes.append("Weighted: a sample's vote counts as much as the reward scores its lines (how, in brackets).")
     if report.samples_missing:
         notes.append(f"**{report.samples_missing} samples are missing** (their items died) and in no figure.")
     for name, score in report.models.items():
@@ -123,4 +134,10 @@ def _notes(report: RunReport) -> list[str]:
             notes.append(f"**{name}: its server told no numbers of tokens**, so what its answers cost is not known.")
         if score.ungraded:
             notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
+        if score.unscored:
+            left_out = score.n - (score.weighted_n or 0)
+            more = f"; {left_out} problems have no other, and are not in it" if left_out else ""
+            notes.append(
+                f"**{name}: {score.unscored} samples could not be scored** and have no part in the weighted majority{more}."
+            )
     return notes

@@ -32,6 +32,10 @@ def _mistake(ledger: Ledger, where: str, stage: EvaluateStage, regrade: Regrade)
     if earlier := found.get("regrade"):
         yield f"{where}.regrade", f"these samples are those of run {earlier['run']}, stage `{earlier['stage']}`: name that one"
         return
+    if stage.reward_aggregate and not found.get("reward"):
+        said = f"stage `{regrade.stage}` of run {regrade.run} names no `reward`: there are no scores to make weights of"
+        yield f"{where}.reward_aggregate", said
+        return
     [state] = [one.state for one in get_stages(ledger, regrade.run) if one.name == regrade.stage]
     measured = sorted({key.partition("/")[0] for key in record_keys(ledger, regrade.run, regrade.stage, "sample")})
     if state == StageState.OPEN:

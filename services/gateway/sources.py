@@ -47,7 +47,7 @@ def measure_sources(ledger: Ledger, recipe: Recipe) -> dict[str, Measured]:
 
 def _checked(ledger: Ledger, recipe: Recipe) -> dict[str, ProblemSource]:
     """The sources that the stages use. Raises InvalidRecipe if one of them is not there."""
-    used = {stage.problems for stage in recipe.stages.values() if hasattr(stage, "problems")}
+    used = {source for stage in recipe.stages.values() for _, source in stage.sources()}
     sources = {name: source for name, source in recipe.problems.items() if name in used}
     mistakes = [mistake for name, source in sources.items() for mistake in _mistakes(ledger, name, source)]
     mistakes += regrade_mistakes(ledger, recipe)

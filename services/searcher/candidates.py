@@ -1,7 +1,6 @@
 """Candidates: proposed steps on their way into a tree, and what a reward says of them."""
 
 import asyncio
-import math
 import re
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
@@ -70,15 +69,6 @@ class Judge(Protocol):
 
     async def judge(self, growth: "Growth", candidates: Sequence[Candidate]) -> list[Judgement]:
         """One judgement a candidate, in order: all candidates of a round in one call, already checked for final answers."""
-
-
-def aggregated(how: str, scores: Sequence[float]) -> float | None:
-    """The scores of a path's steps as one value: `last`, `min`, `product` or `mean`; None of none."""
-    if not scores:
-        return None
-    if how == "mean":
-        return math.fsum(scores) / len(scores)
-    return {"last": scores[-1], "min": min(scores), "product": math.prod(scores)}[how]
 
 
 def normalised(text: str) -> str:

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 
 import structlog
 
-from services.searcher.candidates import Candidate, Judge, Judgement, aggregated, normalised, together
+from services.searcher.candidates import Candidate, Judge, Judgement, normalised, together
 from services.searcher.lines import Sampled
 from services.searcher.policy import ContextFull, Policy, Step
 from shared.answers.extract import final_answer
@@ -35,6 +35,7 @@ from shared.contracts.problem import Problem
 from shared.contracts.stages import SearchStage
 from shared.contracts.tree import Node, ReasoningTree, Remark, SearchCost, Verdict
 from shared.engines.client import Endpoint
+from shared.engines.prm.steps import aggregated
 
 log = structlog.get_logger()
 T = TypeVar("T")

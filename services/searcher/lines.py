@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.engines.client import EngineError
-
-STEP_END = "\n"
+from shared.engines.prm.steps import STEP_END
 
 
 @dataclass(frozen=True)

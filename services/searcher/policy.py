@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from services.searcher.lines import STEP_END, Sampled, cut_by_ids, cut_by_length
+from services.searcher.lines import Sampled, cut_by_ids, cut_by_length
 from shared import prompts
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
 from shared.engines.client import Choice, Completion, Endpoint, EngineError, Form, RequestRefused
+from shared.engines.prm.steps import STEP_END
 
 _CONTEXT_FULL = re.compile(
     r"context (length|window|size|limit)|max(imum)?[ _]model[ _]len(gth)?|maximum (input|context)|prompt is too long"

@@ -86,6 +86,7 @@ def _facts(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint, unit: str)
         "tokens trained on": f"{checkpoint.train_tokens:,}",
         "loss at the end": f"{checkpoint.loss:.4f} ({unit})",
         "seed": f"{stage.seed}",
+        "device, minutes": f"{checkpoint.device}, {checkpoint.seconds / 60:.1f}",
         "code": checkpoint.code,
     }
     if stage.beta is not None:

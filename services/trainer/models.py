@@ -57,7 +57,7 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
     An adapter is merged into a base that is loaded anew: not into one that is sharded, or rounded to 4 bits. Every process calls
     it, the first one writes.
     """
-    sharded = trainer.accelerator.get_state_dict(trainer.model_wrapped) if job.accelerate else None
+    sharded = _gathered(trainer) if job.accelerate else None
     if not trainer.is_world_process_zero():
         return
     output = Path(job.output)
@@ -77,3 +77,17 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
         PeftModel.from_pretrained(base, apart).merge_and_unload().to(torch.bfloat16).save_pretrained(output)
         shutil.rmtree(apart)
     tokenizer.save_pretrained(output)
+
+
+def _gathered(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """All weights of a sharded model, on the first process; every process calls it, and the others get none.
+
+    A head that is tied to the embedding is gathered as a copy of it, which nobody else who saves a model writes.
+    """
+    whole: dict[str, torch.Tensor] = trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}
+    for name, same in trainer.accelerator.unwrap_model(trainer.model).all_tied_weights_keys.items():
+        if name in whole and same in whole:
+            if not torch.equal(whole[name], whole[same]):
+                raise RuntimeError(f"{name} was tied to {same}, and is another now: these weights cannot be saved as one model")
+            del whole[name]
+    return whole

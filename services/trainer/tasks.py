@@ -102,6 +102,7 @@ async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result
         train_tokens=done.train_tokens,
         loss=done.loss,
         seconds=done.seconds,
+        device=started.device,
         resumed_from=started.resumed_from,
     )
     (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))

@@ -82,8 +82,7 @@ class Recipe(Record):
                 continue
             named = f"`{source}` is a stage that gives no problems" if source in self.stages else f"no problem source `{source}`"
             raise ValueError(f"{where}.{field}: {named} (known: {', '.join(self.problems) or 'none'})")
-        judges = stage.reward.judges() if hasattr(stage, "reward") else ()
-        scorers = {f"reward.{field}" for field, part in judges if part.kind == "prm"}
+        scorers = _scorers(stage)
         for field, target in stage.references():
             wanted = GIVERS.get((stage.kind, field.partition(".")[0]), ("model", "train", "retrain"))
             found = "model" if target in self.models else self.stages[target].kind if target in self.stages else None
@@ -209,6 +208,14 @@ class Recipe(Record):
         while name not in self.problems:
             name = self.stages[name].problems  # type: ignore[union-attr]
         return self.problems[name]
+
+
+def _scorers(stage: Any) -> set[str]:
+    """The fields of a stage that name a process reward model."""
+    if isinstance(stage, EvaluateStage):
+        return {"reward"}
+    judges = stage.reward.judges() if hasattr(stage, "reward") else ()
+    return {f"reward.{field}" for field, part in judges if part.kind == "prm"}
 
 
 def _configs(stage: Any) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ class Conditions(Frozen):
     """Name and version of what served the model."""
     judge: str = ""
     """The judge's URI and its prompts, as `some/model (judge_facts@1)`; '' where none was asked."""
+    reward: str = ""
+    """The URI of the reward that weighs votes, and how scores become a weight, as `some/prm (min)`; '' where none was asked."""
     budget: int | None = None
     """Tokens after which a response was cut and made to answer; None where none was."""
     answer_tokens: int | None = None
@@ -47,7 +49,8 @@ class ModelScore(Frozen):
     """One model's figures on one benchmark.
 
     `pass_at_1` is the mean over problems of the share of right samples; `stderr` its standard error, clustered by problem;
-    `maj_at_k` the share of problems whose majority answer (over canonical answers, ties in expectation) is right.
+    `maj_at_k` the share of problems whose majority answer (over canonical answers, ties in expectation) is right;
+    `weighted_maj_at_k` the same of the answer with the largest sum of weights, a sample's weight being what a reward gives it.
     """
 
     model: str
@@ -58,6 +61,12 @@ class ModelScore(Frozen):
     pass_at_1: Share
     stderr: Annotated[float, Field(ge=0)]
     maj_at_k: Share
+    weighted_maj_at_k: Share | None = None
+    """None where no reward was asked, or not one sample has a weight."""
+    weighted_n: Annotated[int | None, Field(ge=0)] = None
+    """Problems that it is the mean of: those with a graded sample that has a weight; None where no reward was asked."""
+    unscored: Annotated[int, Field(ge=0)] = 0
+    """Samples that the reward could not score: they have no part in the weighted majority."""
     pass_at_k: Share
     avg_tokens: Annotated[float, Field(ge=0)]
     truncated: Share
@@ -84,9 +93,9 @@ class ModelScore(Frozen):
 class CurvePoint(Frozen):
     """What accuracy a model has for a budget of output tokens, estimated from its samples."""
 
-    kind: Literal["cut", "majority"]
+    kind: Literal["cut", "majority", "weighted"]
     """`cut`: one response, cut at the budget, right only if it ended within it. `majority`: Maj@k over whole responses, in
-    expectation over the stored samples."""
+    expectation over the stored samples. `weighted`: the same of votes weighted by a reward, which is itself in no cost."""
     budget: Annotated[int, Field(ge=0)]
     """Output tokens that a problem may take at most: those at which the response is cut, or k times the limit of a response."""
     k: Annotated[int, Field(ge=1)]
@@ -108,7 +117,7 @@ class RunReport(Record):
     comparable: bool
     """Whether all rows share their conditions."""
     curves: dict[str, tuple[CurvePoint, ...]] = {}
-    """Model -> its accuracy against budgets: cuts from the smallest budget up, then Maj@1, Maj@2, ..."""
+    """Model -> its accuracy against budgets: cuts from the smallest budget up, then Maj@1, Maj@2, ..., then weighted ones."""
     plot: str | None = None
     """URI of the plot of accuracy against average tokens (PNG)."""
     table: str | None = None
@@ -224,5 +233,7 @@ class Checkpoint(Record):
     loss: float
     """Mean training loss over the last tenth of the steps (nats per token)."""
     seconds: float
+    device: str = ""
+    """What it was trained on: a GPU's name, or `cpu (2 threads)`."""
     resumed_from: int | None = None
     """The optimiser step at which the last attempt went on; None when undisturbed."""

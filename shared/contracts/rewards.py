@@ -1,4 +1,4 @@
-"""Rewards: how a recipe says that steps are judged."""
+"""Rewards: how a recipe says that steps are judged, and what came of the steps of a response."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen
 from shared.contracts.models import Count, Fraction, Sampling
+
+Aggregate = Literal["last", "min", "product", "mean"]
+"""How the scores of a solution's steps become one value."""
 
 
 class RewardPart(Frozen):
@@ -44,7 +47,7 @@ class Reward(RewardPart):
     kind: Literal["rollout", "arithmetic", "prm", "critic", "weighted"] = "arithmetic"  # type: ignore[assignment]
     parts: tuple[RewardPart, ...] = ()
     """For `weighted`: what is combined. A step's score is the weighted mean of its parts' scores."""
-    aggregate: Literal["last", "min", "product", "mean"] = "last"
+    aggregate: Aggregate = "last"
     """How the scores of a path's steps become the path's value, by which paths are compared wherever they are."""
 
     @model_validator(mode="after")
@@ -64,3 +67,25 @@ class Reward(RewardPart):
         for place, part in enumerate(self.parts):
             for role, model in part.models():
                 yield f"{role}.{place}", model
+
+
+class Scoring(Frozen):
+    """What a process reward model said of the steps of one response, and the weight that they give to its vote."""
+
+    model: str
+    """The reward's URI."""
+    scores: tuple[Fraction, ...] = ()
+    """One a step, in order: a step is a line of the text that is not blank. None where the steps could not be scored."""
+    aggregate: Aggregate
+    """How they became the weight."""
+    weight: Fraction | None = None
+    error: str | None = None
+    """Why there is no weight; the response then has no part in a weighted vote, which is not a weight of 0."""
+
+    @model_validator(mode="after")
+    def _has_a_weight_or_says_why_not(self) -> Self:
+        if (self.weight is None) != (self.error is not None):
+            raise ValueError("weight: a scoring has one, or an error that says why not")
+        if self.weight is not None and not self.scores:
+            raise ValueError("scores: a weight comes of some")
+        return self

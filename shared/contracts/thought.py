@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen, Message, Origin, Record
 from shared.contracts.grading import Judgement
+from shared.contracts.rewards import Scoring
 
 Split = Literal["train", "test"]
 
@@ -122,6 +123,8 @@ class Response(Trainable):
     """What the judge said, where one was asked."""
     grading_error: str | None = None
     """Why the answer could not be graded; it then counts neither as right nor as wrong."""
+    scoring: Scoring | None = None
+    """What a process reward model said of the lines of `text`, where one was asked."""
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)]
     forced: Annotated[int, Field(ge=0)] = 0
@@ -131,6 +134,11 @@ class Response(Trainable):
     def completion(self) -> str:
         """The reasoning, if any, then the text."""
         return (f"{self.reasoning.strip()}\n\n{self.text}" if self.reasoning else self.text).strip()
+
+    @property
+    def weight(self) -> float | None:
+        """The weight of its vote; None where it was not scored, or could not be."""
+        return None if self.scoring is None else self.scoring.weight
 
 
 class Example(Trainable):

@@ -46,8 +46,8 @@ class Payload(Record):
     only `close` |
     | train, retrain | `roles` (`base`) |
     | pick | nothing |
-    | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` where the stage names one); the closing item `close` and in
-    `roles` all models by their names |
+    | evaluate | `problems` (at most 32), `roles` (`policy`, and `judge` and `reward` where the stage names them); the closing item
+    `close` and in `roles` all models by their names |
     | evaluate with `regrade` | `run`, `stage` and `keys` of at most 1,000 of its samples of one model; the closing item `close` |
     """
 
@@ -65,6 +65,8 @@ class Payload(Record):
 IMPORT_PROBLEMS = 200
 COMPILE_TREES = 200
 PAIR_PROBLEMS = 50
+JUDGE_RETRIES = 2
+"""How often a judge is asked again for a verdict that cannot be read."""
 EVALUATE_PROBLEMS = 32
 REGRADE_SAMPLES = 1000
 EVAL_REWARD_PROBLEMS = 32

@@ -10,10 +10,10 @@ from shared.contracts.stages import (
     SelectStage,
     TrainStage,
 )
-from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, PAIR_PROBLEMS, REGRADE_SAMPLES
+from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, JUDGE_RETRIES, PAIR_PROBLEMS, REGRADE_SAMPLES
 from shared.pricing.judges import judgement, tries
-from shared.pricing.ranges import Range, between, ranged, total
-from shared.pricing.work import Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
+from shared.pricing.ranges import NOTHING, Range, between, ranged, total
+from shared.pricing.work import TURN, Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
 
 
 def import_(stage: ImportStage, known: Known) -> Work:
@@ -200,15 +200,24 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
         return Work(items=ranged(2), notes=(note,))
     calls = problems.count
     read = calls * (problems.question + solve())
-    asked = []
+    asked: list[Asked] = []
+    beside: dict[str, list[Asked]] = {"judge": [], "reward": []}  # who reads each sample with its question
     limit = stage.budget + stage.answer_tokens if stage.budget else stage.sampling.max_tokens
     for name in stage.models:
         output = bounded(writes(name, known, problems), stage.sampling.model_copy(update={"max_tokens": limit}))
         asked.append(Asked("policy", name, calls, read, calls * stage.samples * output))
+        samples = calls * stage.samples
+        if stage.judge:
+            said = judgement(stage.judge_sampling, known.assumptions)
+            judged = samples * tries(JUDGE_RETRIES, known.assumptions)
+            read_by_judge = problems.question + output + frame("judge_facts", question="", answer="-", response="-", criteria="")
+            beside["judge"].append(Asked("judge", stage.judge, judged, judged * read_by_judge, judged * said))
+        if stage.reward:  # it writes nothing
+            beside["reward"].append(Asked("reward", stage.reward, samples, samples * (problems.question + TURN + output), NOTHING))
     return Work(
         items=(problems.count * (1 / EVALUATE_PROBLEMS)).up() * len(stage.models) + 1,
-        asked=tuple(asked),
-        assumed=(*known.assumed_of(stage.problems), "spread"),
+        asked=(*asked, *_together(beside["judge"]), *_together(beside["reward"])),
+        assumed=(*known.assumed_of(stage.problems), "spread", *(("judgement", "asked_again") if stage.judge else ())),
         notes=(
             "an answer is as long as what its model learned last; an untrained model's, as a solution",
             *(
@@ -216,5 +225,15 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
                 if stage.waits
                 else ()
             ),
+            *((f"every sample is taken to be judged by {stage.judge}, by a rubric like that of facts",) if stage.judge else ()),
         ),
     )
+
+
+def _together(asked: list[Asked]) -> tuple[Asked, ...]:
+    """What is asked of one model in one role, in one line."""
+    if not asked:
+        return ()
+    first = asked[0]
+    calls, prompt, output = (total(getattr(one, field) for one in asked) for field in ("calls", "prompt", "output"))
+    return (Asked(first.role, first.model, calls, prompt, output),)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from shared.contracts.base import Frozen
 from shared.contracts.models import Count, Fraction, Name, Sampling
+from shared.contracts.rewards import Aggregate
 from shared.contracts.stages.base import Service, StageBase
 
 
@@ -172,7 +173,8 @@ class EvaluateStage(StageBase):
     """Models measured on problems under one set of conditions.
 
     With `regrade` no model is asked: the samples, and the conditions that they were drawn under, are an earlier run's. `models`
-    then says which of the models measured there (none named: all), and `problems` holds their problems, found by id.
+    then says which of the models measured there (none named: all), and `problems` holds their problems, found by id. Step scores
+    stay as they were stored; `reward_aggregate` makes other weights of them.
     """
 
     kind: Literal["evaluate"] = "evaluate"
@@ -195,6 +197,12 @@ class EvaluateStage(StageBase):
     """The model that judges answers to problems whose grading is a judge's."""
     judge_sampling: Sampling = Sampling(temperature=0.0, max_tokens=512)
     """The judge's; one that thinks before it answers needs more tokens."""
+    reward: str | None = None
+    """A process reward model (a model with `prm`, or a training with method `prm`) that scores every response line by line: beside
+    Maj@k, the majority is taken of votes weighted by it (arXiv 2206.02336, 2211.14275)."""
+    reward_aggregate: Aggregate | None = None
+    """How the scores of a response's lines become its weight: `min` if not given (as in Math-Shepherd, arXiv 2312.08935); with
+    `regrade`, as it was."""
 
     @model_validator(mode="after")
     def _regrading_samples_nothing(self) -> Self:
@@ -202,10 +210,19 @@ class EvaluateStage(StageBase):
         if self.regrade is None and not self.models:
             raise ValueError("models: is missing: name what is to be measured")
         if self.regrade is not None:
-            fixed = ("samples", "sampling", "budget", "answer_tokens", "waits", "judge", "judge_sampling")
+            fixed = ("samples", "sampling", "budget", "answer_tokens", "waits", "judge", "judge_sampling", "reward")
             given = [name for name in fixed if getattr(self, name) != type(self).model_fields[name].default]
             if given:
-                raise ValueError(f"{given[0]}: a stage with `regrade` asks no model: the samples are those of the earlier run")
+                kept = "the scores of steps" if given[0] == "reward" else "the samples"
+                raise ValueError(f"{given[0]}: a stage with `regrade` asks no model: {kept} are those of the earlier run")
+        return self
+
+    @model_validator(mode="after")
+    def _reward_weighs_votes(self) -> Self:
+        if self.reward and self.samples == 1:
+            raise ValueError("reward: it weighs votes against each other, and one sample a problem has none: raise `samples`")
+        if self.reward_aggregate and not (self.reward or self.regrade):
+            raise ValueError("reward_aggregate: there are no scores to make weights of: name a `reward`")
         return self
 
     @model_validator(mode="after")
@@ -235,6 +252,14 @@ class EvaluateStage(StageBase):
             yield f"models.{place}", model
         if self.judge:
             yield "judge", self.judge
+        if self.reward:
+            yield "reward", self.reward
 
     def roles(self) -> dict[str, str]:
-        return {"judge": self.judge} if self.judge else {}
+        played = {"judge": self.judge, "reward": self.reward}
+        return {role: name for role, name in played.items() if name}
+
+    @property
+    def weighs_by(self) -> Aggregate:
+        """How scores become a weight."""
+        return self.reward_aggregate or "min"

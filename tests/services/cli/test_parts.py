@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import watchdog
+from services.cli.devices import WHOLE, devices
 from services.cli.folder import Folder, free_port, port_is_free
 from services.cli.parts import common_env, parts, pings, valkey_command
 from services.cli.supervisor import Part, Supervisor
@@ -53,7 +54,7 @@ async def test_pings_is_false_where_nobody_listens() -> None:
 
 def test_every_part_is_told_its_settings_and_only_the_gateway_the_key(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    table = {part.name: part for part in parts(folder, "lt-secret", 8000, 6380, 5555)}
+    table = {part.name: part for part in parts(folder, "lt-secret", 8000, 6380, 5555, [WHOLE])}
     assert list(table) == ["valkey", "gateway", "conductor", "engine-worker", "compiler", "trainer", "flower"]
     assert [name for name, part in table.items() if "lt-secret" in part.env.values()] == ["gateway"]
     assert not any("lt-secret" in word for part in table.values() for word in part.command)
@@ -61,6 +62,40 @@ def test_every_part_is_told_its_settings_and_only_the_gateway_the_key(tmp_path: 
     env = common_env(folder, 6380)
     assert env["LONGTHOUGHT_DATABASE_URL"] == f"sqlite:///{folder.path}/ledger.db"
     assert env["LONGTHOUGHT_BROKER_URL"] == "redis://127.0.0.1:6380/0"
+
+
+def test_every_device_has_an_engine_and_a_trainer_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 4, 6, 8})
+    table = {part.name: part for part in parts(Folder(tmp_path), "key", 8000, 6380, 5555, devices(2))}
+    told = {name: (part.env.get("LONGTHOUGHT_DEVICE"), part.command[-2:]) for name, part in table.items()}
+    for kind in ("engine-worker", "trainer"):
+        assert told[f"{kind}-0"] == ("local-0", ["--cpus", "0,2"]) and told[f"{kind}-1"] == ("local-1", ["--cpus", "4,6,8"])
+    assert told["compiler"] == ("local", ["--slots", "4"])
+    with pytest.raises(ValueError, match="6 devices need as many cores, and there are 5"):
+        devices(6)
+
+
+def test_devices_are_gpus_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [(one.env["CUDA_VISIBLE_DEVICES"], one.arguments) for one in devices(2)] == [("0", ()), ("1", ())]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert [one.env["CUDA_VISIBLE_DEVICES"] for one in devices(2)] == ["3", "5"]
+    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES names 2"):
+        devices(3)
+
+
+def test_a_worker_keeps_to_its_cores(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    told = f"""
+import os, sys
+from shared.work import worker
+worker.start_telemetry = lambda name: sys.exit(str(sorted(os.sched_getaffinity(0))))
+sys.argv = ["worker", "--services", "compiler", "--cpus", "{core}"]
+worker.main()
+"""
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
+    assert found.stderr.strip().splitlines()[-1] == f"[{core}]"
 
 
 def test_the_key_stays_and_its_file_is_private_and_loads_in_a_shell(tmp_path: Path) -> None:

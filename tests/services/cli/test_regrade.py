@@ -1,5 +1,6 @@
 """`longthought regrade`: the recipe it makes of an earlier one, and what it tells of the verdicts."""
 
+import copy
 import json
 from typing import Any
 
@@ -88,6 +89,26 @@ def test_nothing_is_posted_where_nothing_was_measured(recipe: Any, options: list
     with fake_gateway(answers(recipe=recipe)) as gateway:
         result = longthought(gateway.url, "regrade", "old-1", *options)
     assert result.exit_code == 2 and words in result.stderr
+    assert not [line for line, _, _ in gateway.seen if line == "POST /v1/runs"]
+
+
+def test_votes_are_weighed_anew_where_there_are_scores() -> None:
+    recipe: Any = copy.deepcopy(RECIPE)
+    recipe["models"]["scorer"] = {"model": "p", "prm": "skywork"}
+    recipe["stages"]["measure"] |= {"reward": "scorer", "reward_aggregate": "last"}
+    posted = []
+    for options in ([], ["--aggregate", "mean"]):
+        with fake_gateway(answers(recipe=recipe)) as gateway:
+            assert longthought(gateway.url, "regrade", "old-1", *options).exit_code == 0
+        posted += [Recipe.model_validate_json(body) for line, _, body in gateway.seen if line == "POST /v1/runs"]
+    given = [[one.reward_aggregate for one in recipe.stages.values()] for recipe in posted]  # type: ignore[union-attr]
+    assert given == [[None, None], ["mean", None]]
+
+
+def test_without_scores_there_is_nothing_to_weigh() -> None:
+    with fake_gateway(answers()) as gateway:
+        result = longthought(gateway.url, "regrade", "old-1", "--aggregate", "mean")
+    assert result.exit_code == 2 and "old-1: measure, second named no `reward`" in result.stderr
     assert not [line for line, _, _ in gateway.seen if line == "POST /v1/runs"]
 
 

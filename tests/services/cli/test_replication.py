@@ -1,14 +1,27 @@
 """The page of the replication: the lines that it must hold, from a run's own figures."""
 
+import itertools
 import re
+from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+
 from services.cli.replicate import unended
-from services.cli.replication import document
+from services.cli.replication import BEGINS, ENDS, document
+from services.cli.replication_checks import checks_of
+from services.cli.replication_scale import enlarged
+from shared.contracts.recipe import Recipe
 
 CONDITIONS = {"problems": "sums", "problem_count": 2, "samples": 2, "temperature": 0.8, "max_tokens": 96, "engine": "fake 1.0"}
-RIGHT = {"journey-1": [True, True], "journey-2": [True, False], "shortcut-1": [False, True], "shortcut-2": [False, False]}
+RIGHT = {
+    "final": {"journey-1": [True, True], "journey-2": [True, False], "shortcut-1": [False, True], "shortcut-2": [False, False]},
+    "again": {"dpo": [True, True]},
+    "tries": {"try": [True, False], "other": [False, False]},
+}
 TRAINING = {"kind": "train", "base": "base", "data": "worked", "learning_rate": 1e-4, "epochs": 3, "learn_wrong_steps": False}
+SLIP = "Step 1: 5 - 2 = 4.\nCheck: 4 + 2 = 6, which is not 5. Redo step 1.\nStep 1: 5 - 2 = 3.\nThe answer is 3."
 
 
 def score(flags: list[bool]) -> dict[str, Any]:
@@ -22,44 +35,105 @@ def score(flags: list[bool]) -> dict[str, Any]:
 class FakeClient:
     """What the page is made from."""
 
+    def __init__(self, missing: str = "") -> None:
+        self.missing = missing
+
     def run(self, run: str) -> dict[str, Any]:
         usage = {"prompt_tokens": 1000, "completion_tokens": 2000}
-        return {"id": run, "created_at": 0.0, "ended_at": 9000.0, "usage": usage}
+        stages = {name: {"state": "open" if name == self.missing else "done"} for name in self.recipe(run)["stages"]}
+        ended = None if self.missing else 9000.0
+        return {"id": run, "state": "running", "created_at": 0.0, "ended_at": ended, "usage": usage, "stages": stages}
 
     def recipe(self, run: str) -> dict[str, Any]:
-        again = {"kind": "retrain", "like": "best"}
-        return {"name": "tiny", "stages": {"try": TRAINING, "journey-1": again, "final": {"kind": "evaluate"}}}
+        evaluations = {stage: {"kind": "evaluate", "models": list(models)} for stage, models in RIGHT.items()}
+        trainings = {
+            "try": TRAINING,
+            "other": {**TRAINING, "learn_wrong_steps": True},
+            "journey-1": {"kind": "retrain", "like": "best"},
+        }
+        return {"name": "tiny", "stages": {**trainings, **evaluations}}
 
     def report(self, run: str) -> dict[str, Any]:
         checkpoint = {"samples": 327, "steps": 123, "epochs": 3.009, "train_tokens": 200_000, "loss": 0.01, "seconds": 300.0}
+        there = [stage for stage in RIGHT if stage != self.missing]
         return {
-            "models": {f"{name}@final": score(flags) for name, flags in RIGHT.items()},
-            "benchmarks": {"final": {"benchmark": "sums"}},
-            "picks": {"best": {"model": "try", "candidates": {"try": (0.5, 0.03, 70.0)}}},
+            "models": {f"{name}@{stage}": score(flags) for stage in there for name, flags in RIGHT[stage].items()},
+            "benchmarks": {stage: {"benchmark": "sums"} for stage in there},
+            "picks": {"best": {"model": "try", "measured": "tries", "candidates": {"try": (0.5, 0.03, 70.0)}}},
             "datasets": {
                 "worked": {"counts": {"journey": 327}, "statistics": {"journey": {"tokens": 99.4}}, "skipped": {"none": 2}}
             },
-            "checkpoints": {"try": checkpoint, "journey-1": checkpoint},
+            "checkpoints": {"try": {**checkpoint, "device": "cpu (1 threads)"}, "journey-1": checkpoint},
         }
 
     def records(self, run: str, stage: str, kind: str) -> list[dict[str, Any]]:
-        assert (stage, kind) == ("final", "sample")
+        assert kind == "sample" and stage != self.missing
         return [
-            {"body": {"model": name, "problem_id": f"p{n}", "verified": right, "grading_error": None}}
-            for name, flags in RIGHT.items()
+            {"body": {"model": name, "problem_id": f"p{n}", "verified": right, "grading_error": None, "text": SLIP}}
+            for name, flags in RIGHT[stage].items()
             for n, right in enumerate(flags)
         ]
 
 
+def page(missing: str = "", before: str = "") -> str:
+    return document(FakeClient(missing), "tiny-1", before=before)  # type: ignore[arg-type]
+
+
 def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
-    page = document(FakeClient(), "tiny-1")  # type: ignore[arg-type]
+    found = page()
     line = r"journey - shortcut: \+50\.0 points \(95% CI [+-]\d+\.\d to \+\d+\.\d\), problems 2, seeds 2"
-    assert re.search(line, page)
-    assert "token-matched" not in page, "an arm that was not trained is not written of"
-    assert "| try | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in page
-    assert "| **journeys, mean of 2 seeds** | **75.0** |" in page and "| **shortcuts, mean of 2 seeds** | **25.0** |" in page
-    assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in page
-    assert "took 2.5 hours" in page and "name: tiny" in page
+    assert re.search(line, found)
+    assert "token-matched" not in found, "an arm that was not trained is not written of"
+    assert "| try | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in found
+    assert "not to be chosen:" in found and "| other | worked | 0.0001 | 3 | 0.0 ± 10.0 | 70 |" in found
+    assert "| **journeys, mean of 2 seeds** | **75.0** |" in found and "| **shortcuts, mean of 2 seeds** | **25.0** |" in found
+    assert "dpo - journey-1: +0.0 points" in found
+    assert "| journey-1 | 100.0 ± 10.0 | 100.0 | 70 | 0.0% | 2 of 2 (100%) | 0 of 2 (0%) |" in found
+    assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
+    assert "took 2.5 hours" in found and "name: tiny" in found and "not done" not in found
+
+
+def test_the_page_of_an_unfinished_run_says_what_is_missing() -> None:
+    found = page(missing="again")
+    assert "**This run is not done.** Not there yet: `again`." in found
+    assert "journey - shortcut" in found and "dpo - journey-1" not in found
+
+
+def test_what_a_person_saw_stays() -> None:
+    seen = f"{BEGINS}\n## What was seen\n\nIt wins.\n{ENDS}"
+    again = page(before=f"# Old\n\n{seen}\n\n## old figures")
+    assert seen in again and "old figures" not in again and again == page(before=again)
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        (SLIP, (1, 1, 1, 0)),
+        ("Step 1: 5 - 2 = 4.\nStep 2: 4 + 1 = 5.", (1, 0, 1, 0)),
+        ("Step 1: 5 - 2 = 3.\nCheck: 3 + 2 = 6, which is not 5. Redo step 1.\nStep 1: 5 - 2 = 3.", (0, 0, 2, 1)),
+        ("Step 1: I see 3 pens.\nStep 1: 1 + 1 = 2.\nWait, is it? Yes.\nStep 2: 2 + 2 = 5.", (1, 0, 1, 0)),
+        ("no steps: 1 + 1 = 3", (0, 0, 0, 0)),
+    ],
+)
+def test_steps_that_were_given_up_are_counted(text: str, counts: tuple[int, int, int, int]) -> None:
+    found = checks_of(text)
+    assert (found.wrong, found.found, found.right, found.doubted) == counts
+
+
+def test_the_enlarged_recipe_is_sound_and_its_slices_share_nothing() -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[3] / "recipes/replicate.yaml").read_text())
+    body = enlarged(recipe)
+    large, small = Recipe.model_validate(body), Recipe.model_validate(recipe)
+    assert large.problems["heldout"].count == 4 * (small.problems["heldout"].count or 0)
+    arms = {name for name in large.stages if re.fullmatch(r"(journey|shortcut|matched)-\d", name)}
+    assert len(arms) == 15 and arms <= set(large.stages["final"].models) and "journey-fast" in large.stages["tries"].models
+    assert large.stages["matched-4"].tokens_of == "journey-4" and large.stages["dpo"].base == "journey-1"
+    slices = sorted(
+        (one.skip, one.skip + (one.count or 0)) for one in large.problems.values() if one.generator == "arithmetic-mixed"
+    )
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(slices))
+    assert max(end for _, end in slices) / 2 <= large.problems["heldout"].skip
+    assert enlarged(recipe) == body and "journey-4" not in recipe["stages"]
 
 
 def test_a_run_that_may_still_end_is_taken_up_again() -> None:

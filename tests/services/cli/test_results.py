@@ -48,6 +48,16 @@ def test_one_group_or_none_tells_nothing(groups: dict[str, Any]) -> None:
     assert not any("pass@1 by" in line for line in drawn({"base": score(**groups)}))
 
 
+def test_a_weighted_majority_has_its_column_where_there_is_one() -> None:
+    weighed = {"conditions": {"samples": 2, "problems": "math500", "reward": "org/prm (min)"}, "weighted_maj_at_k": 0.625}
+    lines = drawn({"base": {**score(), **weighed}, "lost": {**score(), **weighed, "weighted_maj_at_k": None}, "old": score()})
+    assert any(line.startswith("model pass@1 pass@2 Maj@2 Maj@2 avg tokens") for line in lines)
+    assert [line.split()[5:8] for line in lines if line.startswith(("base", "lost", "old"))] == [
+        ["50.0%", "62.5%", "80"], ["50.0%", "–", "80"], ["50.0%", "–", "80"],
+    ]  # fmt: skip
+    assert not any("weighted" in line for line in drawn({"base": score()}))
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

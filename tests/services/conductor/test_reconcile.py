@@ -83,6 +83,24 @@ def test_a_run_goes_from_posted_to_done(ledger: Ledger, post: Post) -> None:
     assert get_run(ledger, run).state == "done"
 
 
+@pytest.mark.parametrize("far", [False, True])
+def test_a_reward_is_proven_first_and_served_beside_what_it_weighs(ledger: Ledger, post: Post, far: bool) -> None:
+    scorer = {"model": "some/prm", "prm": "skywork", **({"url": "http://127.0.0.1:1/v1"} if far else {})}
+    models = {"base": {"model": "some/model"}, "scorer": scorer}
+    stage = {"kind": "evaluate", "models": ["base"], "problems": "held", "reward": "scorer"}
+    run = post(models=models, stages={"measure": stage})
+    reconcile(ledger)
+    assert keys(ledger, run, "preflight") == ["base.evaluator", "scorer.evaluator"]
+    asked = take(ledger, run, "preflight", "scorer.evaluator")
+    assert asked.payload["check"] == "answers"
+    commit(ledger, asked, Result([NewRecord("preflight", "scorer", {})]))
+    commit(ledger, take(ledger, run, "preflight", "base.evaluator"), Result([NewRecord("preflight", "base", {})]))
+    passes(ledger)
+    lease = take(ledger, run, "measure", "base-000040")
+    assert {role: ref["name"] for role, ref in lease.payload["roles"].items()} == {"policy": "base", "reward": "scorer"}
+    assert ("some/prm" in lease.engine_set) is not far and "some/model" in lease.engine_set
+
+
 def checked(ledger: Ledger, post: Post, **changes: Any) -> str:
     run = post(**changes)
     reconcile(ledger)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.evaluator import latex
 from services.evaluator.curves import budget_curve
-from services.evaluator.curves_plot import _spread, draw_curves
+from services.evaluator.curves_plot import _figures, _spread, draw_curves
 from services.evaluator.curves_table import curves_latex, curves_markdown
 from services.evaluator.curves_vega import vega_lite
 from services.evaluator.style import COLOURS
@@ -32,6 +32,7 @@ SHORT = (
     *(point("cut", 50, 1, 48, 0.125), point("cut", 64, 1, 60, 0.25), point("cut", 90, 1, 70, 0.5)),
     *(point("majority", 512 * k, k, 70.0 * k, 0.5 + k / 16 - 1 / 16) for k in range(1, 7)),
 )
+WEIGHTED = (*SHORT, *(point("weighted", 512 * k, k, 70.0 * k, 0.5 + k / 12 - 1 / 12) for k in range(1, 7)))
 LONG = (point("cut", 64, 1, 64, 0), point("cut", 2048, 1, 1500, 0.75), point("majority", 4096, 1, 1500, 0.75))
 
 
@@ -45,10 +46,11 @@ def curves(**named: tuple[CurvePoint, ...]) -> RunReport:
     [
         curves(base=SHORT, tuned=LONG),
         curves(alone=LONG),
+        curves(base=WEIGHTED, tuned=LONG),
         curves(nothing=(point("cut", 0, 1, 0, 0), point("majority", 1, 1, 0, 0))),
         curves(**{f"a-very-long-name-of-a-model-of-which-there-are-many-{n}": SHORT for n in range(20)}),
     ],
-    ids=["two", "one response", "no tokens", "crowd"],
+    ids=["two", "one response", "weighted", "no tokens", "crowd"],
 )
 def test_the_plot_is_a_png_of_its_size(shown: RunReport) -> None:
     image = matplotlib.image.imread(io.BytesIO(draw_curves(shown)))
@@ -90,6 +92,15 @@ def test_vega_lite_holds_every_point() -> None:
     assert used | {read["encoding"]["x"]["field"]} <= set(rows[0])
 
 
+def test_vega_lite_tells_weighted_majorities_apart() -> None:
+    plain, both = (json.loads(vega_lite(curves(base=one, tuned=LONG))) for one in (SHORT, WEIGHTED))
+    assert [row["k"] for row in both["data"]["values"] if row["kind"] == "weighted"] == [1, 2, 3, 4, 5, 6]
+    points = both["layer"][2]
+    assert points["transform"] == [{"filter": "datum.kind !== 'cut'"}] and points["encoding"]["shape"]["value"] == "circle"
+    assert len(both["layer"][1]["encoding"]["strokeDash"]["condition"]) == 2
+    assert "weighted" not in json.dumps(plain)
+
+
 def test_a_logarithmic_axis_has_no_zero() -> None:
     rows = json.loads(vega_lite(curves(m=(point("cut", 0, 1, 0, 0),))))["data"]["values"]
     assert (rows[0]["tokens"], rows[0]["avg_tokens"]) == (1, 0)
@@ -107,6 +118,31 @@ def test_the_markdown_table() -> None:
     ]
 
 
+def test_weighted_majorities_have_rows_of_their_own() -> None:
+    lines = curves_markdown(curves(base=WEIGHTED, tuned=LONG)).splitlines()
+    assert [line for line in lines if line.startswith("| weighted")] == [
+        "| weighted Maj@2 | 140 | 58.3 [45.8, 70.8] | – | – |",
+        "| weighted Maj@4 | 280 | 75.0 [62.5, 87.5] | – | – |",
+        "| weighted Maj@6 | 420 | 91.7 [79.2, 100.0] | – | – |",
+    ]
+    assert lines[-1].startswith("- Weighted Maj@k: ")
+    assert ["weighted Maj@2", "140", "58.3 [45.8, 70.8]", "--", "--"] in rows_of(curves_latex(curves(base=WEIGHTED, tuned=LONG)))
+    assert "eighted" not in curves_markdown(curves(base=SHORT))
+
+
+@pytest.mark.parametrize(
+    ("curve", "figures"),
+    [
+        (SHORT, "50.0% → 81.2% (Maj@6)"),
+        (WEIGHTED, "81.2%, ◇ 91.7% (Maj@6)"),
+        (WEIGHTED[:-1], "50.0% → 81.2% (Maj@6)"),  # as large a weighted one is not there: some samples could not be scored
+        (LONG, "75.0%"),
+    ],
+)
+def test_figures_under_a_name(curve: tuple[CurvePoint, ...], figures: str) -> None:
+    assert _figures(curve) == figures
+
+
 def rows_of(text: str) -> list[list[str]]:
     """Cells of each row of a LaTeX table, spanning ones as often as they span."""
     rows = []
@@ -117,7 +153,14 @@ def rows_of(text: str) -> list[list[str]]:
     return rows
 
 
-@pytest.mark.parametrize("text", [curves_latex(curves(base=SHORT, tuned=LONG)), latex_table(curves(base=SHORT, tuned=LONG))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        curves_latex(curves(base=SHORT, tuned=LONG)),
+        curves_latex(curves(base=WEIGHTED, tuned=LONG)),
+        latex_table(curves(base=SHORT, tuned=LONG)),
+    ],
+)
 def test_latex_tables_are_well_formed(text: str) -> None:
     [columns] = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}", text)
     assert {len(row) for row in rows_of(text)} == {len(columns)}

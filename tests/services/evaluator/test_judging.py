@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.evaluator.judged import judged as figures
-from services.evaluator.judging import RETRIES, Judge
+from services.evaluator.judging import Judge
 from services.evaluator.tasks import evaluate
 from shared.artifacts import read_bytes
 from shared.contracts.base import Message
@@ -17,7 +17,7 @@ from shared.contracts.problem import Problem
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
-from shared.contracts.work import ModelRef, Payload, Slice
+from shared.contracts.work import JUDGE_RETRIES, ModelRef, Payload, Slice
 from shared.engines.client import Choice, Completion, EndpointUnreachable, Form, RequestRefused
 from shared.ledger.database import Ledger
 from shared.ledger.items import NewItem, claim, commit, item_name, release
@@ -202,7 +202,7 @@ async def test_a_verdict_that_cannot_be_read_is_a_grading_error(ledger: Ledger, 
     broken = samples_of(result)["base/fact#0"]
     assert broken.grading_error is not None and "'Fine by me!'" in broken.grading_error
     assert (broken.verified, broken.extracted) == (False, None)
-    assert broken.judgement is not None and (broken.judgement.verdict, broken.judgement.asked) == (None, RETRIES + 1)
+    assert broken.judgement is not None and (broken.judgement.verdict, broken.judgement.asked) == (None, JUDGE_RETRIES + 1)
     assert result.summary["ungraded"] == 2
     commit(ledger, work.lease, result)
     [record] = (await evaluate(take("close"))).records

@@ -7,6 +7,7 @@ import pytest
 
 from services.evaluator import sampling
 from services.evaluator.tasks import evaluate
+from services.evaluator.weighing import scoring_of
 from shared.answers.verify import GradingError
 from shared.artifacts import read_bytes
 from shared.contracts.base import Origin
@@ -85,11 +86,12 @@ def opened(ledger: Ledger) -> Open:
 def earlier(ledger: Ledger, opened: Open) -> Callable[..., str]:
     """The id of an ended run that left these samples."""
 
-    def made(samples: list[Response] = SAMPLES) -> str:
+    def made(samples: list[Response] = SAMPLES, reward: str = "") -> str:
         work = opened(EARLIER, [NewItem("all", "evaluator", {})])("all")
         records = [NewRecord("sample", one.id, one.model_dump(mode="json")) for one in samples]
         for model in sorted({one.model for one in samples}):
             served = {"version": 1, "model": model, "uri": f"uri/{model}", "engine": "old 0.9", "prompt": "solve@1", "judge": ""}
+            served["reward"] = reward
             records.append(NewRecord("served", model, served))
         commit(ledger, work.lease, Result(records))
         close_stage(ledger, work.lease.run_id, "measure", StageState.DONE)
@@ -183,6 +185,32 @@ async def test_a_judges_word_stays(earlier: Any, again: Any) -> None:
     first, second = found(result, "sample")
     assert (first.judgement, first.verified, first.extracted) == (said, True, "?")
     assert (second.verified, found(result, "regraded")[0].judged) == (False, 1)
+
+
+@pytest.mark.parametrize(("how", "weighted", "named"), [(None, 0.0, "some/prm (last)"), ("min", 1.0, "some/prm (min)")])
+async def test_votes_are_weighed_anew_by_the_stored_scores(
+    ledger: Ledger, earlier: Any, again: Any, monkeypatch: pytest.MonkeyPatch, how: str | None, weighted: float, named: str
+) -> None:
+    """By their last lines the wrong answer wins, by their worst the right one; texts are scored no second time: nobody is asked."""
+    stage: dict[str, Any] = EARLIER["stages"]["measure"]  # type: ignore[index]
+    models: dict[str, Any] = EARLIER["models"]  # type: ignore[assignment]
+    monkeypatch.setitem(EARLIER, "models", {**models, "scorer": {"model": "some/prm", "prm": "skywork"}})
+    monkeypatch.setitem(EARLIER["stages"], "measure", {**stage, "reward": "scorer", "reward_aggregate": "last"})  # type: ignore[arg-type]
+    pairs = (("The answer is 2.", (0.75, 0.5)), ("The answer is 7.", (0.25, 0.875)))
+    scored = [
+        sample("base", 1, draw, text, verified=False, scoring=scoring_of(scores, "last", "some/prm"))
+        for draw, (text, scores) in enumerate(pairs)
+    ]
+    take = again(earlier(scored, reward="some/prm"), {"base": [one.id for one in scored]}, stage={"reward_aggregate": how})
+    work = take("base")
+    result = await evaluate(work)
+    assert [one.scoring.scores for one in found(result, "sample")] == [(0.75, 0.5), (0.25, 0.875)]
+    assert [one.weight for one in found(result, "sample")] == ([0.5, 0.875] if how is None else [0.5, 0.25])
+    commit(ledger, work.lease, result)
+    [report] = found(await evaluate(take("close")), "report")
+    base = report.models["base"]
+    assert (base.weighted_maj_at_k, base.weighted_n, base.unscored, base.conditions.reward) == (weighted, 1, 0, named)
+    assert base.maj_at_k == 0.5
 
 
 async def test_what_cannot_be_graded_now_is_no_wrong_answer(earlier: Any, again: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,13 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda recipe: recipe["problems"].update(train={"set": "lost"}),
         "problems.train.set: there is no problem set `lost`",
     ),
+    "no such set among those to look for": (
+        lambda recipe: (
+            recipe["problems"].update(bench={"set": "lost"}),
+            recipe["stages"].update(c={"kind": "curate", "problems": "train", "decontaminate": {"against": ["bench"]}}),
+        ),
+        "problems.bench.set: there is no problem set `lost`",
+    ),
     "nothing left of a set": (
         lambda recipe: recipe["problems"]["train"].update(skip=5),
         "problems.train.skip: `sums` has 5 problems, none",

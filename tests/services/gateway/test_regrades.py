@@ -39,6 +39,12 @@ def test_a_run_with_samples_is_regraded_without_its_models(http: TestClient, mea
         ("measure", {"models": ["best"]}, "stages.anew.models.0", "run RUN measured no model `best` there (it measured: base)"),
         (
             "measure",
+            {"reward_aggregate": "mean"},
+            "stages.anew.reward_aggregate",
+            "stage `measure` of run RUN names no `reward`: there are no scores to make weights of",
+        ),
+        (
+            "measure",
             {"samples": 4},
             "stages.anew.samples",
             "a stage with `regrade` asks no model: the samples are those of the earlier run",

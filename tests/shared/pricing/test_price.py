@@ -168,6 +168,31 @@ def test_a_regrading_asks_nobody() -> None:
     assert (found.calls, found.output_tokens, found.asked) == (ranged(0), ranged(0), ())
 
 
+def test_a_reward_reads_every_sample_with_its_question() -> None:
+    """Two models' 3 samples of 640 problems, each of 200 tokens behind a question of 50 and a chat's 30."""
+    stage = {"kind": "evaluate", "models": ["base", "teacher"], "problems": "train", "samples": 3, "sampling": {"max_tokens": 240}}
+    plain, found = priced(measure=stage)["measure"], priced(measure={**stage, "reward": "judge"})["measure"]
+    assert found.asked[:2] == plain.asked
+    [reward] = found.asked[2:]
+    assert (reward.role, reward.model, reward.calls, reward.output_tokens) == ("reward", "judge", ranged(2 * 3 * 640), ranged(0))
+    assert reward.prompt_tokens.expected == pytest.approx(2 * 3 * 640 * (50 + 30 + 200))
+    assert reward.prompt_tokens.high == pytest.approx(2 * 3 * 640 * (50 + 30 + 240))
+    assert reward.device_hours.expected == pytest.approx(reward.prompt_tokens.expected / 4000 / 3600)
+    assert found.prompt_tokens.expected == pytest.approx(plain.prompt_tokens.expected + reward.prompt_tokens.expected)
+
+
+def test_a_judge_reads_every_sample_and_answers() -> None:
+    stage = {"kind": "evaluate", "models": ["base"], "problems": "train", "samples": 3, "sampling": {"max_tokens": 240}}
+    plain, found = priced(measure=stage)["measure"], priced(measure={**stage, "judge": "teacher"})["measure"]
+    assert found.asked[:1] == plain.asked
+    [judge] = found.asked[1:]
+    assert (judge.role, judge.model) == ("judge", "teacher")
+    assert judge.calls.expected == 3 * 640, "nothing is asked again here, as the assumptions say"
+    assert judge.output_tokens.expected == pytest.approx(3 * 640 * 50)
+    assert judge.prompt_tokens.expected > 3 * 640 * (50 + 200 + 100), "question, answer and the rubric's words"
+    assert any("judged by teacher" in note for note in found.notes)
+
+
 def test_a_search_by_hand() -> None:
     """4 steps deep, all rounds: 4 (1 + 2 x 3) = 28 steps of 50 tokens in 7 requests; at most w K D = 32 of 96 tokens."""
     found = priced(trees={**SEARCH, "sampling": {"max_tokens": 96}})["trees"]

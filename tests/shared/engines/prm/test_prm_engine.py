@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from services.evaluator.weighing import Weigher
+from shared.contracts.problem import Problem
 from shared.engines.client import Endpoint
 from shared.engines.local import LocalServer, Plan, vllm_command
 from shared.engines.pooling import servable_model
 from shared.engines.prm.scorer import Scorer
+from tests.services.evaluator.test_report import response
 
 pytestmark = pytest.mark.engine
 
@@ -59,6 +62,19 @@ async def test_scores_are_the_cards(prm: str, tmp_path: Path, monkeypatch):
         assert both[1].scores == pytest.approx(expected[0], abs=1e-5)
         full = await endpoint.score([[5] * endpoint.window])
         assert full.tokens == len(full.outputs[0]) == endpoint.window
+
+        texts = ["\n\n".join(PATHS[1]), "\n".join(PATHS[3]) + "\n", "\n".join(longer)]
+        problem = Problem(id="pens", question=QUESTION, answer="26")
+        weighed = await Weigher(endpoint, "min").weigh(
+            problem, [response("m", "pens", n, text=text) for n, text in enumerate(texts)]
+        )
+        assert [one.scoring.scores for one in weighed] == [
+            pytest.approx(expected[1], abs=1e-5),
+            pytest.approx(expected[3], abs=1e-5),
+            (),
+        ]
+        assert [one.weight for one in weighed[:2]] == pytest.approx([min(expected[1]), min(expected[3])], abs=1e-5)
+        assert weighed[2].weight is None and f"are more than the {endpoint.window} that" in weighed[2].scoring.error
 
 
 class served:
