@@ -3,13 +3,24 @@
 Files are fenced as results are: an item writes under `runs/<run>/<stage>/<item>/<fence>/`, and what its commit names counts.
 """
 
+import errno
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
 from fsspec.core import url_to_fs
 
 from shared.settings import settings
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+IN_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
+"""How libraries that keep no errno tell of it."""
+
+
+class DiskFull(Exception):
+    """Something could not be written for want of room; names the disk and what to do."""
 
 
 def item_folder(run_id: str, stage: str, key: str, fence: int) -> str:
@@ -73,3 +84,43 @@ def delete_folder(url: str) -> None:
     fs, root = url_to_fs(url)
     if fs.exists(root):
         fs.rm(root, recursive=True)
+
+
+@contextmanager
+def all_or_nothing(url: str, *others: Path) -> Iterator[None]:
+    """Whoever writes under `url` does it in such a block: if it fails, the half that is there goes, for it would only take room
+    (of local files; a half elsewhere stays, and nothing names it).
+
+    `others`: folders in which it writes besides. Raises DiskFull where any of the disks has no room.
+    """
+    path = local_path(url)
+    try:
+        yield
+    except Exception as error:
+        said = no_room(*others, *([path] if path else []))  # before room is made
+        if path and path.exists():
+            shutil.rmtree(path)
+        if tells_of_no_room(error):
+            raise DiskFull(said) from error
+        raise
+
+
+def tells_of_no_room(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, says that a disk or a quota is full."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in NO_ROOM) or any(words in str(error) for words in IN_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def no_room(*folders: Path) -> str:
+    """What to say where there is no room: names that of the folders whose disk has the least (they need not exist)."""
+    free, folder = min((bytes_free(folder), folder) for folder in folders)
+    return f"no room on the disk of {folder} ({free / 2**20:,.0f} MiB are free): make room there, then try again"
+
+
+def bytes_free(folder: Path) -> int:
+    """On the disk that a folder lies on, or would."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,7 +1,8 @@
-"""What tests of all rooms share: one real engine for those that need one (`@pytest.mark.engine`)."""
+"""What tests of all rooms share: one real engine for those that need one (`@pytest.mark.engine`), and disks that fill up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from shared.engines import quickstart
 from shared.engines.client import Endpoint
 from shared.engines.local import LocalServer, Plan
 from shared.engines.transport import LOCAL, Server
+from tests.disks import SmallDisk
 
 ENGINE_TEST_SECONDS = 600
 """A start takes half a minute on two free cores, and more on busy ones; the first converts the model."""
@@ -37,3 +39,17 @@ async def smollm_endpoint(smollm_engine: LocalServer, request: pytest.FixtureReq
     like = smollm_engine.endpoint()
     yield Endpoint(connection, like.model, uri=like.uri, engine=like.engine)
     await connection.close()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path], SmallDisk]]:
+    """Mounts a small disk over a folder, until the test is over."""
+    mounted: list[SmallDisk] = []
+
+    def mount(folder: Path) -> SmallDisk:
+        mounted.append(SmallDisk(folder))
+        return mounted[-1]
+
+    yield mount
+    for disk in mounted:
+        disk.unmount()

@@ -79,7 +79,7 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
             *([share(score.get("weighted_maj_at_k"))] if weighted else []),
-            f"{score['avg_tokens']:.0f}",
+            f"{score['avg_tokens']:.0f}" if score["avg_tokens"] else "–",
             str(score["n"]),
         )
     return table
@@ -115,6 +115,11 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
             lines.append(f"{stage}: {benchmark['samples_missing']} samples are missing (their items died), and in no figure")
     lines += [
         f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
+    ]
+    lines += [
+        f"{name}: its server told no numbers of tokens: what its answers cost is not known"
+        for name, score in found["models"].items()
+        if not score["avg_tokens"]
     ]
     for name, score in found["models"].items():
         if score.get("unscored"):

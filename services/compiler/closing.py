@@ -9,7 +9,7 @@ from pathlib import Path
 from services.compiler.card import CardFacts, Cost, card
 from services.compiler.export import Row, export
 from services.compiler.responses import samples
-from shared.artifacts import upload_folder
+from shared.artifacts import all_or_nothing, upload_folder
 from shared.contracts.report import CurationReport, DatasetReport
 from shared.contracts.stages import CompileStage
 from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Role, Shortcut, StepLabels, Walked
@@ -42,7 +42,10 @@ def _export(work: Work) -> DatasetReport:
     for tally in work.stream(work.lease.stage, "tally"):
         for name, counts in sums.items():
             counts.update(tally.get(name, {}))
-    with tempfile.TemporaryDirectory(prefix="longthought-export-") as temporary:
+    with (
+        all_or_nothing(work.folder, Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory(prefix="longthought-export-") as temporary,
+    ):
         folder = Path(temporary)
         passed = {config: Passing() for config in configurations(work.stage)}
         splits = {}

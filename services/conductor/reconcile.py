@@ -82,7 +82,12 @@ def _try_close(ledger: Ledger, run: Any, stage: Any, counts: dict[str, int]) -> 
         return _close(ledger, run, stage, f"{dead} items are dead (max_dead: {stage.max_dead}): {named}")
     output = sum(count for (name, _), count in count_records(ledger, run.id).items() if name == stage.name)
     if not output and stage.name != PREFLIGHT:
-        return _close(ledger, run, stage, "its items are done, but none of them left a record")
+        return _close(
+            ledger,
+            run,
+            stage,
+            "its items are done, but none of them left a record: their `item.done` events say what they passed over",
+        )
     return _close(ledger, run, stage, None)
 
 

@@ -18,7 +18,7 @@ from shared.contracts.thought import Example, Response
 from shared.contracts.tree import ReasoningTree
 from shared.ledger.items import NewRecord, Result
 from shared.work.context import Work
-from shared.work.registry import handles
+from shared.work.registry import Hopeless, handles
 
 PROGRESS_PROBLEMS = 1000
 """A curation tells how far it is each time it has looked at so many."""
@@ -26,18 +26,28 @@ PROGRESS_PROBLEMS = 1000
 
 @handles("import")
 async def import_examples(work: Work) -> Result:
-    """One `example` (or `tree`) record for each problem that holds one; the others are counted by reason in the summary."""
+    """One `example` (or `tree`) record for each problem that holds one; the others are counted by reason in the summary.
+
+    Raises Hopeless if no problem of the whole source holds one.
+    """
     stage: ImportStage = work.stage
     kind = "tree" if stage.format == "trees" else "example"
     records = []
     passed_over: Counter[str] = Counter()
-    for problem in await work.problems():
+    problems = await work.problems()
+    for problem in problems:
         try:
             found = await (_tree(work, problem) if kind == "tree" else _example(work, problem, stage.format))
         except Unusable as reason:
             passed_over[str(reason)] += 1
         else:
             records.append(NewRecord(kind, problem.id, found.model_dump(mode="json")))
+    if not records and len(problems) == (await work.asked(stage.problems))[1]:  # a part of it may be barren
+        reasons = "; ".join(f"{count}: {reason}" for reason, count in sorted(passed_over.items()))
+        raise Hopeless(
+            f"stages.{work.lease.stage}: none of the {len(problems)} problems of `{stage.problems}` holds what becomes "
+            f"{'a tree' if kind == 'tree' else 'an example'}: {reasons}"
+        )
     return Result(records, summary={f"{kind}s": len(records), "passed_over": dict(sorted(passed_over.items()))})
 
 

@@ -12,7 +12,7 @@ from services.evaluator.weighing import Weigher
 from shared.contracts.problem import Problem
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
-from shared.engines.client import Endpoint, EngineDied, RequestRefused
+from shared.engines.client import Endpoint, EndpointDown, EngineDied, RequestRefused, SpendCapReached
 from shared.ledger.items import LeaseLost, NewRecord, Result
 from shared.work.context import Work
 from shared.work.registry import Hopeless
@@ -25,6 +25,9 @@ async def measure(work: Work) -> Result:
     stage: EvaluateStage = work.stage
     ref = work.payload.roles["policy"]
     problems = await work.problems()
+    for problem in problems if "judge" not in work.payload.roles else ():  # before anything is sampled
+        if problem.grading.kind == "judge":
+            raise Hopeless(f"problem {problem.id} is graded by a judge, and the stage names none (its `judge`)")
     endpoint = await work.endpoint("policy")
     judge = Judge(await work.endpoint("judge"), stage.judge_sampling) if "judge" in work.payload.roles else None
     weigher = Weigher(await work.endpoint("reward"), stage.weighs_by) if "reward" in work.payload.roles else None
@@ -95,8 +98,7 @@ class Measuring:
 
     async def _judged(self, place: int, problem: Problem, samples: list[Response]) -> list[Response]:
         """The answers with the judge's word on each."""
-        if self._judge is None:
-            raise Hopeless(f"problem {problem.id} is graded by a judge, and the stage names none (its `judge`)")
+        assert self._judge is not None, problem.id
         if all(sample.judgement is not None for sample in samples):
             return samples
         samples = list(await asyncio.gather(*(judged(self._judge, problem, sample) for sample in samples)))
@@ -129,16 +131,22 @@ def _served(
     return [Served(model=model, uri=endpoint.uri, engine=endpoint.engine, prompt=prompt, **by) for prompt in prompts]
 
 
-_URGENCY = (LeaseLost, EngineDied, asyncio.CancelledError)
+_NO_FAULT_OF_THE_ITEM = (LeaseLost, asyncio.CancelledError, SpendCapReached, EndpointDown, EngineDied)
 
 
 def _raise_worst(failures: list[tuple[Problem, BaseException]]) -> None:
-    """Raises the failure that decides what becomes of the item: a lost lease or a dead engine, else an error that a retry may mend,
-    else a refusal, which none can.
+    """Raises the failure that decides what becomes of the item: one that costs it no attempt (a lost lease, a spend cap that is
+    reached, an endpoint or an engine that is gone), else an error that a retry may mend, else a refusal, which none can.
     """
     refused = [(problem, error) for problem, error in failures if isinstance(error, RequestRefused)]
     others = [error for _, error in failures if not isinstance(error, RequestRefused)]
-    for error in sorted(others, key=lambda error: not isinstance(error, _URGENCY)):
+    for error in sorted(others, key=_urgency):
         raise error
     for problem, error in refused:
         raise Hopeless(f"problem {problem.id}: {error}") from error
+
+
+def _urgency(error: BaseException) -> int:
+    """Its place among failures, the most urgent first."""
+    kinds = (place for place, kind in enumerate(_NO_FAULT_OF_THE_ITEM) if isinstance(error, kind))
+    return next(kinds, len(_NO_FAULT_OF_THE_ITEM))

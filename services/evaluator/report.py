@@ -10,7 +10,7 @@ from services.evaluator.curves_vega import vega_lite
 from services.evaluator.judged import judged
 from services.evaluator.plot import draw
 from services.evaluator.table import latex_table, markdown
-from shared.artifacts import write_bytes
+from shared.artifacts import all_or_nothing, write_bytes
 from shared.contracts.base import Origin, Record
 from shared.contracts.report import Conditions, ModelScore, RunReport
 from shared.contracts.stages import EvaluateStage
@@ -117,7 +117,7 @@ def _score(
 
 
 def publish(report: RunReport, folder: str) -> RunReport:
-    """Writes plots and tables into `folder` (an fsspec URL); returns the report that names them."""
+    """Writes plots and tables into `folder` (an fsspec URL), all or none; returns the report that names them. Raises DiskFull."""
     files = {
         "plot": ("accuracy-against-tokens.png", draw(report)),
         "table": ("table.md", markdown(report).encode()),
@@ -127,4 +127,6 @@ def publish(report: RunReport, folder: str) -> RunReport:
         "curves_table": ("budget-curves.md", curves_markdown(report).encode()),
         "curves_latex": ("budget-curves.tex", curves_latex(report).encode()),
     }
-    return report.model_copy(update={field: write_bytes(f"{folder}/{name}", content) for field, (name, content) in files.items()})
+    with all_or_nothing(folder):
+        written = {field: write_bytes(f"{folder}/{name}", content) for field, (name, content) in files.items()}
+    return report.model_copy(update=written)

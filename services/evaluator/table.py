@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.evaluator import latex
-from shared.contracts.report import GroupScore, ModelScore, RunReport
+from shared.contracts.report import Conditions, GroupScore, ModelScore, RunReport
 
 SCORE = "score"
 WEIGHTED = "weighted "
@@ -59,7 +59,7 @@ def _row(name: str, score: ModelScore, header: list[str], keywords: list[str]) -
         f"{100 * score.pass_at_k:.1f}",
         f"{100 * score.maj_at_k:.1f}",
         *(_weighted(score) for title in header if title.startswith(WEIGHTED)),
-        f"{score.avg_tokens:.0f}",
+        f"{score.avg_tokens:.0f}" if score.avg_tokens else "–",
         *(f"{100 * value:.1f}%" for value in shares),
         *(_judged(score, title) for title in JUDGED if title in header),
         *(f"{100 * score.keywords.get(word, 0.0):.1f}%" for word in keywords),
@@ -98,6 +98,16 @@ def _breakdown(title: str, groups: Mapping[str, Mapping[str, GroupScore]]) -> li
     return ["", f"## pass@1 by {title}", "", *("| " + " | ".join(row) + " |" for row in rows)]
 
 
+def _forcing(conditions: Conditions) -> str:
+    """How answers were forced, if they were."""
+    cut = (
+        f", made to answer after {conditions.budget} tokens with at most {conditions.answer_tokens} more"
+        if conditions.budget
+        else ""
+    )
+    return f"{cut}, made to go on {conditions.waits} times" if conditions.waits else cut
+
+
 def _notes(report: RunReport) -> list[str]:
     """What stands below the table, a sentence each, the gravest in Markdown's bold."""
     notes = ["Percentages; ± is one standard error, clustered by problem."]
@@ -108,7 +118,8 @@ def _notes(report: RunReport) -> list[str]:
             f"{about}{conditions.problem_count} problems × {conditions.samples} samples, temperature {conditions.temperature:g}, "
             f"top_p {conditions.top_p:g}, at most {conditions.max_tokens} tokens, prompt {conditions.prompt}, "
             f"seed {conditions.seed}, engine {conditions.engine}{', judge ' + conditions.judge if conditions.judge else ''}"
-            f"{', reward ' + conditions.reward if conditions.reward else ''}."
+            f"{', reward ' + conditions.reward if conditions.reward else ''}"
+            f"{_forcing(conditions)}."
         )
     if not report.comparable:
         notes.append("**Not comparable:** the models were measured under different conditions.")
@@ -119,6 +130,8 @@ def _notes(report: RunReport) -> list[str]:
     if report.samples_missing:
         notes.append(f"**{report.samples_missing} samples are missing** (their items died) and in no figure.")
     for name, score in report.models.items():
+        if not score.avg_tokens:  # the end of an answer is a token, too: none has 0
+            notes.append(f"**{name}: its server told no numbers of tokens**, so what its answers cost is not known.")
         if score.ungraded:
             notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
         if score.unscored:

@@ -1,5 +1,6 @@
 """Whether a model can be trained: asked before a run, in a process of its own (`python -m services.trainer.check FOLDER`)."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -19,10 +20,10 @@ class NotTrainable(Exception):
     """A model that cannot be trained; says why and what to do."""
 
 
-def check_trainable(model: str, judges: bool = False) -> None:
-    """Proves that a model (a name, a folder, a hub id) resolves, that it is a causal language model which transformers knows, and
-    that its chat template trains: the answer whole, and an end of the turn after it. With `judges`, that a step-level reward model
-    can be made of it.
+def check_trainable(model: str, judges: bool = False, max_length: int = 1) -> None:
+    """Proves that a model (a name, a folder, a hub id) resolves, that it is a causal language model which transformers knows, that
+    its context holds `max_length` tokens, and that its chat template trains: the answer whole, and an end of the turn after it.
+    With `judges`, that a step-level reward model can be made of it.
 
     Raises NotTrainable, and what `resolve_model` raises. Blocks some seconds: call it from a thread.
     """
@@ -30,8 +31,14 @@ def check_trainable(model: str, judges: bool = False) -> None:
 
     folder = resolve_model(model)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "services.trainer.check", str(folder), *(["judges"] if judges else [])]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    options = ["--max-length", str(max_length), *(["--judges"] if judges else [])]
+    command = [sys.executable, "-m", "services.trainer.check", str(folder), *options]
+    try:
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotTrainable(
+            f"the model {model} was not loaded within {SECONDS:.0f} s: this machine is too busy, or it hangs"
+        ) from error
     if run.returncode:
         raise NotTrainable(f"the model {model} cannot be trained: {run.stdout.strip() or run.stderr.strip()[-1000:]}")
 
@@ -59,8 +66,8 @@ def check_machine(name: str, stage: TrainStage) -> None:
             raise NotTrainable(f"stages.{name}.{field} needs {what}, which the trainer's machine does not have")
 
 
-def problem_of(folder: Path, judges: bool = False) -> str | None:
-    """Why the model in this folder cannot be trained (with `judges`: to judge steps); None if it can.
+def problem_of(folder: Path, judges: bool = False, max_length: int = 1) -> str | None:
+    """Why the model in this folder cannot be trained on samples of so many tokens (with `judges`: to judge steps); None if it can.
 
     Imports transformers: for the child process.
     """
@@ -70,15 +77,16 @@ def problem_of(folder: Path, judges: bool = False) -> str | None:
         MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     )
 
-    from services.trainer.data import DataError, check_mask, encode, end_tokens, separator
+    from services.trainer.data import DataError, check_length, check_mask, encode, end_tokens, separator
 
     if not any(folder.glob("*.safetensors")):
         return f"{folder} holds no *.safetensors weights"
     try:
-        kind = AutoConfig.from_pretrained(folder).model_type
+        config = AutoConfig.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         return f"its config or tokenizer does not load: {error}"
+    kind = config.model_type
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return f"`{kind}` is not a causal language model that transformers knows"
     if judges and kind not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES:
@@ -86,6 +94,7 @@ def problem_of(folder: Path, judges: bool = False) -> str | None:
     if tokenizer.chat_template is None:
         return "its tokenizer has no chat template: take an instruct model, or add one to its folder"
     try:
+        check_length(config, max_length)
         ends = end_tokens(tokenizer, None)
         check_mask(tokenizer, PROBE, encode(tokenizer, PROBE, ends), ends)
         if judges:
@@ -95,7 +104,18 @@ def problem_of(folder: Path, judges: bool = False) -> str | None:
     return None
 
 
-if __name__ == "__main__":
-    if found := problem_of(Path(sys.argv[1]), judges="judges" in sys.argv[2:]):
+def main() -> int:
+    """Prints what is wrong with a model, if anything is."""
+    parser = argparse.ArgumentParser(description="Whether a model can be trained.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--judges", action="store_true", help="to judge steps")
+    parser.add_argument("--max-length", type=int, default=1, help="tokens of the longest sample")
+    arguments = parser.parse_args()
+    found = problem_of(arguments.folder, arguments.judges, arguments.max_length)
+    if found:
         print(found)
-        sys.exit(REFUSED)
+    return REFUSED if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

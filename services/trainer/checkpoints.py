@@ -8,11 +8,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.artifacts import delete_folder, download_folder, list_files, local_path, run_folder, upload_folder, write_bytes
+from shared.artifacts import (
+    bytes_free,
+    delete_folder,
+    download_folder,
+    list_files,
+    local_path,
+    no_room,
+    run_folder,
+    tells_of_no_room,
+    upload_folder,
+    write_bytes,
+)
 from shared.settings import settings
 
 COMPLETE = "complete"
 """The file that is written last into a checkpoint: one without it was cut short."""
+FULL = 16 << 20
+"""Bytes free on a disk, below which whatever failed may have failed for want of room."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +93,15 @@ def discard(place: Place) -> None:
     shutil.rmtree(place.folder, ignore_errors=True)  # may be gone: two attempts can end at once
     if place.mirror:
         delete_folder(place.mirror)
+
+
+def full_disk(error: BaseException | None, *folders: Path) -> str | None:
+    """What to say if a training failed for want of room in one of its folders, None if it did not.
+
+    Libraries tell of it in many ways, or in none, so a disk of which next to nothing is free counts, too, beside what was told.
+    """
+    if tells_of_no_room(error):
+        return no_room(*folders)
+    if all(bytes_free(folder) >= FULL for folder in folders):
+        return None
+    return f"{no_room(*folders)} (what was told: {type(error).__name__}: {error})" if error else no_room(*folders)

@@ -43,6 +43,29 @@ def read(job: Job, kind: type[R]) -> list[R]:
     return found
 
 
+def check_length(config: Any, max_length: int) -> None:
+    """Raises DataError if samples could be longer than the model (its transformers configuration) has positions for."""
+    context = context_of(config)
+    if context is not None and max_length > context:
+        raise DataError(
+            f"max_length {max_length} is more than the model's context of {context} tokens (its max_position_embeddings): set "
+            f"max_length to {context} or less, or take a model of a longer context"
+        )
+
+
+def context_of(config: Any) -> int | None:
+    """Positions that a model has, those that its scaled rotary embedding adds included; None where its configuration is silent."""
+    config = config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return None
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(one for one in rope.values() if isinstance(one, dict))]  # some models have one a kind of layer
+    # publishers write the unscaled length as `original_...`, or leave it in the place of the scaled one
+    scaled = [(one.get("original_max_position_embeddings") or positions) * (one.get("factor") or 1) for one in kinds]
+    return int(max(positions, *scaled))
+
+
 def end_tokens(tokenizer: Any, generation_eos: int | Sequence[int] | None) -> set[int]:
     """Ids that end an assistant's turn: the tokenizer's and those at which generation stops. Raises DataError if there are none."""
     extra = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])

@@ -60,8 +60,10 @@ def _encode(tokenizer: PreTrainedTokenizerBase, pair: Pair, ends: set[int]) -> d
 def _on_disk(rows: Dataset, folder: Path) -> Dataset:
     """The same rows from a folder that all processes see: the first one's log-probabilities lie beside them, for all to read."""
     with PartialState().main_process_first():
-        if not (folder / "state.json").exists():  # written last
-            rows.save_to_disk(folder)
+        if not folder.exists():
+            unfinished = folder.with_name(f"{folder.name}-unfinished")
+            rows.save_to_disk(unfinished)  # over what an attempt that was cut short left of it
+            unfinished.rename(folder)
     return load_from_disk(folder)
 
 

@@ -30,6 +30,8 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
     samples = data.read(job, Sample)
     rows = []
     for sample in samples:
+        if not sample.answer.strip():
+            raise data.DataError(f"sample {sample.id}: it has no answer, by which completions are rewarded: leave its problem out")
         tokens = len(data.token_ids(tokenizer, data.rendered_prompt(tokenizer, sample.id, sample.prompt)))
         row = {"prompt": [{"role": "user", "content": sample.prompt}], "answer": sample.answer}
         rows.append((row, tokens, tokens + job.rollout.max_tokens))

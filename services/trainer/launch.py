@@ -8,7 +8,9 @@ from pathlib import Path
 
 import structlog
 
+from services.trainer.checkpoints import full_disk
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
+from services.trainer.sinks import places
 from shared.engines.supervise import supervised
 from shared.settings import settings
 from shared.work.registry import Hopeless
@@ -55,7 +57,7 @@ def environment(processes: int = 1) -> dict[str, str]:
 
     One process sees one GPU: transformers would give it all of them, and as many times the batch.
     """
-    fixed = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    fixed = {**places(), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     if not Path("/dev/nvidiactl").exists():
         fixed |= {"ACCELERATE_USE_CPU": "true", **ON_CPU}
     elif processes == 1:
@@ -98,7 +100,10 @@ async def run(job: Job, job_file: Path, log_file: Path, hear: Callable[[Event], 
     if failed:
         raise TrainingFailed(failed.message)
     if done is None or code:
-        raise TrainingFailed(f"the training process ended with code {code} and no model: {tail(log_file)}")
+        ended = f"the training process ended with code {code} and no model"
+        if full := full_disk(None, Path(job.output).parent, Path(job.checkpoints)):  # it may have been killed by that
+            raise TrainingFailed(f"{full}; {ended}")
+        raise TrainingFailed(f"{ended}: {tail(log_file)}")
     return done
 
 

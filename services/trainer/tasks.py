@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,8 +14,8 @@ from services.trainer.card import code_version, model_card
 from services.trainer.check import NotTrainable, check_machine, check_trainable
 from services.trainer.device import with_device
 from services.trainer.gather import gather
-from services.trainer.job import Done, Event, Job, Row, Saved, Started, Step, fingerprint, write_rows
-from shared.artifacts import upload_folder
+from services.trainer.job import Done, Event, Job, Saved, Started, Step, fingerprint, write_rows
+from shared.artifacts import all_or_nothing, upload_folder
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint, Pick
 from shared.contracts.stages import RetrainStage, TrainStage
@@ -37,8 +38,9 @@ async def trainable(work: Work) -> Result:
         trainings = {name: stage for name, stage in work.recipe.stages.items() if isinstance(stage, TrainStage)}
         for name, stage in trainings.items():
             check_machine(name, stage)
-        judges = any(stage.method == "prm" and _root(work.recipe, stage) == ref.name for stage in trainings.values())
-        await asyncio.to_thread(check_trainable, ref.spec.model, judges)
+        mine = [stage for stage in trainings.values() if _root(work.recipe, stage) == ref.name]
+        judges, longest = any(stage.method == "prm" for stage in mine), max(stage.max_length for stage in mine)
+        await asyncio.to_thread(check_trainable, ref.spec.model, judges, longest)
     except NotTrainable as error:
         raise Hopeless(str(error)) from error
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])
@@ -54,53 +56,67 @@ async def train(work: Work) -> Result:
     budget = await _budget(work, stage)
     folder = await asyncio.to_thread(resolve_model, base.spec.model)
     place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows, budget))
-    scratch = await asyncio.to_thread(_scratch, rows)
-    try:
-        await asyncio.to_thread(checkpoints.fetch, place)
-        job = Job(
-            name=f"{work.lease.run_id}/{work.lease.stage}",
-            train_tokens=budget,
-            base=str(folder),
-            base_name=base.spec.model,
-            data=str(scratch / "rows.jsonl"),
-            output=str(scratch / "model"),
-            checkpoints=str(place.folder),
-            mirror=place.mirror,
-            **stage.model_dump(include=set(Job.model_fields) & set(TrainStage.model_fields) - {"base", "data"}),
-        )
-        progress = Progress(work)
-        running = launch.run(job, scratch / "job.json", scratch / "log.txt", progress.hear)
-        done = await with_device(work.ledger, f"{work.holder}/{work.lease.item_id}", running)
-        started = progress.started
-        assert started, "a training that is done has started"
-        uri = f"{work.folder}/model"
-        checkpoint = Checkpoint(
-            origin=work.origin(model=base.spec.model, prompt=version("solve")),
-            uri=uri,
-            base=base.spec.model,
-            method=stage.method,
-            data=stage.data,
-            config=stage.config,
-            seed=stage.seed,
-            code=code_version(),
-            samples=started.samples,
-            steps=done.steps,
-            epochs=done.epochs,
-            train_tokens=done.train_tokens,
-            loss=done.loss,
-            seconds=done.seconds,
-            device=started.device,
-            resumed_from=started.resumed_from,
-        )
-        (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
-        await asyncio.to_thread(upload_folder, scratch / "model", uri)
-        await asyncio.to_thread(upload_folder, place.folder / "tensorboard", f"{work.folder}/tensorboard")
-        await asyncio.to_thread(checkpoints.discard, place)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, scratch)
+    cache = settings().cache_dir.expanduser() / "training"
+    with all_or_nothing(work.folder, cache, place.folder):
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=cache))
+        try:
+            await asyncio.to_thread(write_rows, scratch / "rows.jsonl", rows)
+            await asyncio.to_thread(checkpoints.fetch, place)
+            job = Job(
+                name=f"{work.lease.run_id}/{work.lease.stage}",
+                train_tokens=budget,
+                base=str(folder),
+                base_name=base.spec.model,
+                data=str(scratch / "rows.jsonl"),
+                output=str(scratch / "model"),
+                checkpoints=str(place.folder),
+                mirror=place.mirror,
+                **stage.model_dump(include=set(Job.model_fields) & set(TrainStage.model_fields) - {"base", "data"}),
+            )
+            return await _run(work, stage, job, scratch)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch)
+
+
+async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result:
+    """The job on this process's device, and what came of it in the artifact store."""
+    progress = Progress(work)
+    running = launch.run(job, scratch / "job.json", scratch / "log.txt", progress.hear)
+    done = await with_device(work.ledger, f"{work.holder}/{work.lease.item_id}", running)
+    started = progress.started
+    assert started, "a training that is done has started"
+    uri = f"{work.folder}/model"
+    checkpoint = Checkpoint(
+        origin=work.origin(model=job.base_name, prompt=version("solve")),
+        uri=uri,
+        base=job.base_name,
+        method=stage.method,
+        data=stage.data,
+        config=stage.config,
+        seed=stage.seed,
+        code=code_version(),
+        samples=started.samples,
+        steps=done.steps,
+        epochs=done.epochs,
+        train_tokens=done.train_tokens,
+        loss=done.loss,
+        seconds=done.seconds,
+        device=started.device,
+        resumed_from=started.resumed_from,
+    )
+    (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
+    place = checkpoints.Place(Path(job.checkpoints), job.mirror)
+    await asyncio.to_thread(upload_folder, scratch / "model", uri)
+    await asyncio.to_thread(upload_folder, place.folder / "tensorboard", f"{work.folder}/tensorboard")
     body = checkpoint.model_dump(mode="json")
     summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
-    return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary=summary)
+    return Result(
+        records=[NewRecord("checkpoint", "checkpoint", body)],
+        model=NewModel(uri, body),
+        summary=summary,
+        afterwards=partial(checkpoints.discard, place),
+    )
 
 
 def _root(recipe: Recipe, stage: TrainStage) -> str:
@@ -127,14 +143,6 @@ async def _budget(work: Work, stage: TrainStage) -> int | None:
         return None
     (body,) = await work.records(stage.tokens_of, "checkpoint")
     return Checkpoint.model_validate(body).train_tokens
-
-
-def _scratch(rows: list[Row]) -> Path:
-    parent = settings().cache_dir.expanduser() / "training"
-    parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=parent))
-    write_rows(scratch / "rows.jsonl", rows)
-    return scratch
 
 
 class Progress:

@@ -7,15 +7,12 @@ a folder of checkpoints.
 
 import fcntl
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
 
+from services.trainer.checkpoints import full_disk
 from services.trainer.job import REFUSED, STOPPED, Event, Failed, Job, Refused, Stopped
-
-FULL = 16 << 20
-"""Bytes free on a disk, below which whatever failed is taken to have failed for want of room."""
 
 
 def main() -> int:
@@ -39,34 +36,24 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.tell())
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     rank = int(os.environ.get("RANK", "0"))
-    lock = open(Path(job.checkpoints) / f"lock-{rank}", "w")  # noqa: SIM115 (held until the process ends)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor that lost its lease may still be saving
 
     from services.trainer.data import DataError
-    from services.trainer.training import train
 
     try:
+        lock = open(Path(job.checkpoints) / f"lock-{rank}", "w")  # noqa: SIM115 (held until the process ends)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor that lost its lease may still be saving
+        from services.trainer.training import train
+
         train(job, stopping, tell)
     except DataError as error:
         if rank == 0:
             tell(Refused(message=str(error)))
         return REFUSED
-    except Exception:
-        if full := full_disk(Path(job.output).parent, Path(job.checkpoints)):
+    except Exception as error:
+        if full := full_disk(error, Path(job.output).parent, Path(job.checkpoints)):
             tell(Failed(message=full))
         raise
     return STOPPED if stopped else 0
-
-
-def full_disk(*folders: Path) -> str | None:
-    """What to say if one of the folders' disks is full, None if none is: libraries tell of it in many ways, or in none."""
-    for folder in folders:
-        free = shutil.disk_usage(folder).free
-        if free < FULL:
-            return (
-                f"the disk of {folder} is full ({free / 2**20:.0f} MiB are left): make room there, and the item can be tried again"
-            )
-    return None
 
 
 if __name__ == "__main__":

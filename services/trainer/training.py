@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PrinterCallback, Trainer
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from services.trainer import data
 from services.trainer.checkpoints import newest
@@ -56,6 +56,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(job.base)
     if tokenizer.chat_template is None:
         raise data.DataError(f"{job.base}: the tokenizer has no chat template: take an instruct model, or add one to its folder")
+    data.check_length(AutoConfig.from_pretrained(job.base), job.max_length)
     prepared = method.prepare(job, tokenizer, data.end_tokens(tokenizer, _stops(Path(job.base))))
     batch = job.batch_size // (job.generations if job.method == "grpo" else 1)
     order = data.schedule(prepared.lengths, batch, job.epochs, job.seed, job.train_tokens)

@@ -4,7 +4,7 @@ At-least-once delivery, exactly-once effect: each claim raises the item's fence,
 changes nothing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,8 @@ class Result:
     model: NewModel | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     """Small figures for the item's event: shown in progress."""
+    afterwards: Callable[[], None] | None = None
+    """Called by the worker once the result is committed: only then may go what another attempt would need."""
 
 
 def item_name(run_id: str, stage: str, key: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Row
 
 from shared.artifacts import item_folder
@@ -54,7 +55,7 @@ class Work:
         return Origin(run_id=self.lease.run_id, stage=self.lease.stage, model=model, prompt=prompt, seed=self.seed)
 
     async def problems(self) -> list[Problem]:
-        """The problems of the payload, in order."""
+        """The problems of the payload, in order. Raises Hopeless for one that is none."""
         part = self.payload.problems
         if part is None:
             return []
@@ -62,11 +63,11 @@ class Work:
             bodies = await self.records_by_key(part.stage, "problem", part.keys)
         else:
             bodies = await asyncio.to_thread(lambda: list(iterate_problems(self.ledger, part.set, part.skip, part.count)))
-        return [Problem.model_validate(body) for body in bodies]
+        return [_problem(body, part.set or f"stage {part.stage}") for body in bodies]
 
     async def source(self, name: str) -> list[Problem]:
-        """All problems of a source of the recipe."""
-        return await asyncio.to_thread(lambda: [Problem.model_validate(body) for body in self.stream_source(name)])
+        """All problems of a source of the recipe. Raises Hopeless for one that is none."""
+        return await asyncio.to_thread(lambda: [_problem(body, f"problems.{name}") for body in self.stream_source(name)])
 
     def stream_source(self, name: str) -> Iterator[dict[str, Any]]:
         """Bodies of a source's problems (of a curation, those it began with), a page at a time: for a thread of its own."""
@@ -137,6 +138,15 @@ class Work:
     async def progress(self, figures: dict[str, Any]) -> None:
         """Shows how far the item is, in the run's status and as an event. Raises LeaseLost."""
         await asyncio.to_thread(report_progress, self.ledger, self.lease, figures)
+
+
+def _problem(body: dict[str, Any], where: str) -> Problem:
+    """A stored problem; an upload refuses what is none, but rows may have come in another way, or before a rule did."""
+    try:
+        return Problem.model_validate(body)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
+        raise Hopeless(f"problem {body.get('id')} of {where} cannot be used: {wrong}. Delete the set and add it anew") from error
 
 
 def asked_by(ledger: Ledger, run_id: str, recipe: Recipe, name: str) -> tuple[str, int | None]:

@@ -104,6 +104,8 @@ class Runtime:
         try:
             result = await task
             await asyncio.to_thread(commit, self._ledger, lease, result)
+            if result.afterwards:
+                await asyncio.to_thread(result.afterwards)
             bound.info("done", **result.summary)
         except asyncio.CancelledError:
             # cancelled by `stop` (give the lease back) or by the keeper (it is gone: giving back then changes nothing)

@@ -22,8 +22,17 @@ PLAIN = {"problems": "sums", "problem_count": 3, "samples": 2, "temperature": 0.
 )
 def test_what_was_done_to_answers_is_told(conditions: dict[str, int | str | None], said: list[str]) -> None:
     benchmarks = {"measure": {"benchmark": "sums", "comparable": True}}
-    lines = notes({"benchmarks": benchmarks, "models": {"base": {"conditions": {**PLAIN, **conditions}, "ungraded": 0}}})
+    score = {"conditions": {**PLAIN, **conditions}, "ungraded": 0, "avg_tokens": 9.0}
+    lines = notes({"benchmarks": benchmarks, "models": {"base": score}})
     assert [line.plain.strip() for line in lines[1:]] == [f"measure: {one}" for one in said]
+
+
+def test_tokens_that_nobody_counted_are_not_told_as_none() -> None:
+    score = {"conditions": {**PLAIN}, "ungraded": 0, "avg_tokens": 0.0}
+    lines = notes({"benchmarks": {}, "models": {"far": score, "near": {**score, "avg_tokens": 5.0}}})
+    assert [line.plain.strip() for line in lines] == [
+        "far: its server told no numbers of tokens: what its answers cost is not known"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,5 +50,5 @@ def test_what_was_done_to_answers_is_told(conditions: dict[str, int | str | None
     ],
 )
 def test_samples_without_a_weight_are_told(figures: dict[str, int], said: list[str]) -> None:
-    lines = notes({"benchmarks": {}, "models": {"base": {"ungraded": 0, **figures}}})
+    lines = notes({"benchmarks": {}, "models": {"base": {"ungraded": 0, "avg_tokens": 9.0, **figures}}})
     assert [line.plain.strip() for line in lines] == [f"base: {one}" for one in said]

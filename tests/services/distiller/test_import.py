@@ -1,5 +1,6 @@
 """Existing data as examples: worked solutions in numbered steps, chats as they are, and what is passed over."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from shared.contracts.stages import ImportStage
 from shared.contracts.thought import Example
 from shared.problems.formats import parse_row
 from shared.problems.generate import generate
+from shared.work.registry import Hopeless
 
 GSM8K = {
     "question": "Lee packs 1,200 nails, then half as many screws. How many pieces is that?",
@@ -63,12 +65,17 @@ async def test_what_gives_no_sample(solution, reason):
         await worked_solution(Problem(id="p", question="?", answer="10", solution=solution))
 
 
-def work_of(problems, form):
+def work_of(problems, form, whole=None):
     async def found():
         return problems
 
-    origin = Origin(run_id="r1", stage="sft")
-    return SimpleNamespace(stage=ImportStage(problems="train", format=form), problems=found, origin=lambda: origin)
+    async def asked(name):
+        return name, whole or len(problems)
+
+    stage, origin = ImportStage(problems="train", format=form), Origin(run_id="r1", stage="sft")
+    return SimpleNamespace(
+        stage=stage, problems=found, asked=asked, origin=lambda: origin, lease=SimpleNamespace(run_id="r1", stage="sft")
+    )
 
 
 async def test_the_handler_counts_what_it_passes_over():
@@ -94,3 +101,23 @@ async def test_chats_are_imported_word_for_word():
     messages = Example.model_validate(record.body).messages("not used")
     assert [message.model_dump() for message in messages] == turns
     assert result.summary["passed_over"] == {"no chat: the problem was not added as a row of `messages`": 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "form", "reasons"),
+    [
+        ([{"role": "user", "content": "Hello"}], "messages", "2: its `messages` do not end with an assistant's turn"),
+        (None, "messages", "2: no chat: the problem was not added as a row of `messages`"),
+        (None, "solutions", "2: no solution"),
+    ],
+    ids=["no assistant's turn", "no chat", "no solution"],
+)
+async def test_a_source_of_which_nothing_can_be_learned_is_hopeless_and_says_why(rows, form, reasons):
+    metadata = {} if rows is None else {"messages": json.dumps(rows)}
+    problems = [Problem(id=str(n), question="?", answer="1", metadata=metadata) for n in range(2)]
+    work = work_of(problems, form)
+    with pytest.raises(Hopeless) as caught:
+        await import_examples(work)
+    assert str(caught.value) == f"stages.sft: none of the 2 problems of `train` holds what becomes an example: {reasons}"
+    result = await import_examples(work_of(problems, form, whole=4))
+    assert (result.records, result.summary["examples"]) == ([], 0), "another part of it may hold some"

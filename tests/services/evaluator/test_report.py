@@ -80,6 +80,17 @@ def test_the_table_says_what_must_be_known() -> None:
     assert "Not comparable" not in markdown(report(other))
 
 
+def test_the_table_tells_of_forced_answers_and_of_tokens_that_nobody_counted() -> None:
+    forced = {"budget": 60, "answer_tokens": 9, "waits": 2}
+    far = score("far", 0.25, 0.03, 0).model_copy(update={"conditions": CONDITIONS.model_copy(update=forced)})
+    table = markdown(report(far))
+    assert "| far | 25.0 ± 3.0 | 25.0 | 25.0 | – |" in table
+    assert "**far: its server told no numbers of tokens**" in table
+    assert "engine fake 1.0, made to answer after 60 tokens with at most 9 more, made to go on 2 times." in table
+    plain = markdown(report(score("near", 0.25, 0.03, 40)))
+    assert "engine fake 1.0.\n" in plain and "numbers of tokens" not in plain
+
+
 def test_models_served_by_different_engines_are_not_comparable() -> None:
     stage = EvaluateStage(models=("a", "b"), problems="held", samples=1)
     samples = [response(model, "p1", 0) for model in ("a", "b")]

@@ -2,22 +2,36 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from services.evaluator import sampling
+from services.evaluator.forcing import CLOSING, WAIT, forced_draws
 from services.evaluator.tasks import evaluate
 from shared.answers.verify import GradingError
-from shared.artifacts import read_bytes
+from shared.artifacts import DiskFull, read_bytes
+from shared.contracts.base import Message
 from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
-from shared.engines.client import Choice, Endpoint, EndpointUnreachable, EngineDied, RequestRefused
+from shared.engines.client import (
+    Choice,
+    Endpoint,
+    EndpointDown,
+    EndpointUnreachable,
+    EngineDied,
+    RequestRefused,
+    SpendCapReached,
+)
 from shared.ledger.database import Ledger
 from shared.ledger.items import commit, release
 from shared.ledger.records import iterate_records
 from shared.work.context import Work
 from shared.work.registry import Hopeless
+from tests.disks import SmallDisk
 from tests.services.evaluator.fakes import FakeEndpoint, said
+from tests.shared.engines.banks import OpenBank
 
 Take = Callable[..., Work]
 
@@ -76,6 +90,8 @@ async def test_an_error_lets_the_other_problems_finish_and_a_retry_pays_for_none
         ({"1": RequestRefused(400, "too long")}, Hopeless),
         ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away")}, EndpointUnreachable),
         ({"1": RequestRefused(400, "too long"), "2": EndpointUnreachable("away"), "3": EngineDied("gone")}, EngineDied),
+        ({"1": EndpointUnreachable("away"), "2": EndpointDown("is down", 30.0)}, EndpointDown),
+        ({"1": EndpointUnreachable("away"), "2": EngineDied("gone"), "3": SpendCapReached("no room")}, SpendCapReached),
     ],
 )
 async def test_the_error_that_decides_is_raised(take: Take, errors: dict[str, Exception], raised: type[Exception]) -> None:
@@ -148,6 +164,25 @@ async def test_a_stage_without_samples_has_no_report(take: Take) -> None:
         await evaluate(take("close"))
 
 
+@pytest.mark.parametrize("left", [0, 64 * 1024])
+async def test_a_full_disk_leaves_no_half_of_a_report(
+    left: int, ledger: Ledger, take: Take, small_disk: Callable[[Path], SmallDisk]
+) -> None:
+    work = take("tuned", FakeEndpoint(solver))
+    commit(ledger, work.lease, await evaluate(work))
+    closing = take("close")
+    folder = Path(closing.folder.removeprefix("file://"))
+    disk = small_disk(folder.parent)
+    disk.fill(left)
+    with pytest.raises(DiskFull, match=rf"no room on the disk of {folder} \(0 MiB are free\): make room there"):
+        await evaluate(closing)
+    assert disk.files() == []
+    disk.make_room()
+    [record] = (await evaluate(closing)).records
+    report = RunReport.model_validate(record.body)
+    assert report.plot is not None and read_bytes(report.plot).endswith(b"IEND\xaeB`\x82")
+
+
 @pytest.mark.engine
 async def test_a_real_model_is_sampled_graded_and_reported(ledger: Ledger, take: Take, smollm_endpoint: Endpoint) -> None:
     work = take("base", smollm_endpoint)
@@ -161,3 +196,30 @@ async def test_a_real_model_is_sampled_graded_and_reported(ledger: Ledger, take:
     score = RunReport.model_validate(record.body).models["base"]
     assert score.n == 3 and score.conditions.engine.startswith("vllm ")
     assert score.avg_tokens == sum(sample.completion_tokens for sample in samples) / 6
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "options",
+    [{"budget": 12, "answer_tokens": 10}, {"waits": 2}, {"budget": 60, "answer_tokens": 10, "waits": 1}],
+    ids=["budget", "waits", "both"],
+)
+async def test_a_real_model_goes_on_from_token_ids(take: Take, smollm_endpoint: Endpoint, options: dict[str, int]) -> None:
+    stage = take("close").stage.model_copy(update={"samples": 6, **options})
+    bank = OpenBank()
+    question = Message(role="user", content="What is 17 + 25? Explain every step, then say: The answer is X.")
+    draws = await forced_draws(smollm_endpoint.metered("policy", cast(Any, bank)), question, stage)
+    budget, waits = options.get("budget"), options.get("waits", 0)
+    assert sum(one.tokens for one in draws) == sum(row.completion_tokens for row in bank.rows), "the server counted the same"
+    assert {one.prompt_tokens for one in draws} == {len(await smollm_endpoint.tokenize_chat([question]))}
+    assert all(one.tokens <= (budget + stage.answer_tokens if budget else stage.sampling.max_tokens) for one in draws)
+    assert any(one.forced for one in draws)
+    for one in draws:
+        text = one.choice.text
+        assert "<|im_end|>" not in text and text.strip()
+        assert one.forced <= waits + (budget is not None)
+        assert not one.forced or f"\n{WAIT}" in text or text.startswith(WAIT) or CLOSING in text
+        if budget and one.tokens > budget:
+            thought, _, answer = text.rpartition(CLOSING)
+            assert thought and "\n" not in answer.strip(), "one line, after what was cut"
+            assert answer, "an answer is not over before it began"

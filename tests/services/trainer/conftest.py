@@ -1,9 +1,14 @@
 """A model small enough to train within a second: two layers of 32, one token a byte, SmolLM2's chat template."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from shared.settings import settings
+from tests.services.trainer.bench import Bench
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -66,3 +71,26 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer) -> Path:
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    """Makes a Bench; artifacts, cache and ledger lie in the test's folder."""
+    for name, value in {
+        "ARTIFACTS_URL": f"file://{tmp_path}/artifacts",
+        "CACHE_DIR": f"{tmp_path}/cache",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db",
+        "DEVICE": "bench",
+    }.items():
+        monkeypatch.setenv(f"LONGTHOUGHT_{name}", value)
+    settings.cache_clear()
+    made: list[Bench] = []
+
+    def make(*args: Any, **training: Any) -> Bench:
+        made.append(Bench(*args, **training))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    settings.cache_clear()

@@ -94,6 +94,15 @@ def test_pairs_are_learned(tmp_path, tiny_model):
     assert heard.of(Done)[0].tokens_per_second > 0
 
 
+def test_pairs_whose_writing_was_cut_short_are_written_anew(tmp_path, tiny_model):
+    job = job_in(tmp_path / "job", tiny_model, "dpo", epochs=1)
+    half = tmp_path / "job/checkpoints/pairs-unfinished"
+    half.mkdir()
+    (half / "state.json").touch()
+    assert run(job).of(Done)
+    assert (tmp_path / "job/checkpoints/pairs/dataset_info.json").exists() and not half.exists()
+
+
 def test_steps_are_judged(tmp_path, tiny_model):
     import torch
     from transformers import AutoModelForTokenClassification, AutoTokenizer
@@ -247,6 +256,13 @@ def test_two_processes_prefer_as_one(tmp_path, tiny_model):
     job = job_in(tmp_path / "together", tiny_model, "dpo", epochs=2, processes=2)
     asyncio.run(launch.run(job, tmp_path / "job.json", tmp_path / "log.txt", hear))
     assert [step.loss for step in together.of(Step)] == pytest.approx([step.loss for step in alone.of(Step)], rel=1e-3)
+
+
+def test_a_question_without_an_answer_cannot_be_rewarded(tmp_path, tiny_model):
+    job = job_in(tmp_path / "job", tiny_model, "grpo")
+    write_rows(tmp_path / "job/rows.jsonl", [*ROWS["grpo"][:3], Sample(id="open", problem_id="p", prompt="Why?", completion="-")])
+    with pytest.raises(DataError, match="sample open: it has no answer, by which completions are rewarded"):
+        run(job)
 
 
 def test_what_could_not_be_graded_is_no_figure(tmp_path, tiny_model, monkeypatch):

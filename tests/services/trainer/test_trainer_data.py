@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.trainer.data import IGNORED, DataError, Encoded, check_mask, encode, end_tokens, schedule, shown
+from services.trainer.data import (
+    IGNORED,
+    DataError,
+    Encoded,
+    check_length,
+    check_mask,
+    context_of,
+    encode,
+    end_tokens,
+    schedule,
+    shown,
+)
 from services.trainer.job import Sample
 
 ANSWER = "<think>2 + 3</think>\nStep 1: 2 + 3 = 5.\nThe answer is 5."
@@ -84,3 +95,26 @@ def test_whole_epochs_show_every_sample_equally_often(batch, batches, epochs):
     count = batch * batches
     order = schedule(list(range(1, count + 1)), batch, epochs, 0)
     assert Counter(order) == dict.fromkeys(range(count), epochs)
+
+
+def test_a_models_context_is_read_from_its_configuration():
+    from transformers import BloomConfig, GPT2Config, LlamaConfig, Qwen2Config
+
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    llama3 = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}
+    llama3 |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    contexts = [
+        (LlamaConfig(max_position_embeddings=4096), 4096),
+        (GPT2Config(n_positions=1024), 1024),
+        (BloomConfig(), None),  # positions without an end (ALiBi)
+        (Qwen2Config(max_position_embeddings=32768, rope_scaling=yarn), 131072),
+        (LlamaConfig(max_position_embeddings=131072, rope_scaling=llama3), 131072),
+        (LlamaConfig(max_position_embeddings=2048, rope_scaling={"rope_type": "linear", "factor": 2.0}), 4096),
+    ]
+    assert [context_of(config) for config, _ in contexts] == [context for _, context in contexts]
+    check_length(contexts[0][0], 4096)
+    check_length(contexts[2][0], 10**6)
+    with pytest.raises(
+        DataError, match="max_length 4097 is more than the model's context of 4096 tokens .*: set max_length to 4096"
+    ):
+        check_length(contexts[0][0], 4097)

@@ -278,6 +278,9 @@ async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home,
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"} <= names
     assert problem_of(model) is None, "what was trained can be trained on"
     assert "stage `teach` of recipe `tiny`" in (model / "README.md").read_text()
+    assert list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*/checkpoint-400")), "should the commit fail"
+    assert result.afterwards
+    result.afterwards()
     assert not list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*")), "its checkpoints are gone"
     assert not list((tmp_path / "cache/training").glob("scratch-*"))
 

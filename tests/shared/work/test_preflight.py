@@ -1,21 +1,24 @@
 """The first item of a model: a process reward model is proven by scores, any other by words."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from shared.contracts.models import ModelSpec
 from shared.contracts.work import ModelRef
+from shared.engines import quickstart
+from shared.engines.local import LocalServer, Plan
 from shared.work.preflight import answers
 from shared.work.registry import Hopeless
 from tests.shared.engines.prm.fakes import FakePrm
 
 
-def work_of(endpoint: FakePrm) -> SimpleNamespace:
-    async def asked(role: str) -> FakePrm:
+def work_of(endpoint) -> SimpleNamespace:
+    async def asked(role: str):
         return endpoint
 
-    ref = ModelRef(name="judge", spec=ModelSpec(model="org/prm", prm=endpoint.prm))
+    ref = ModelRef(name="judge", spec=ModelSpec(model="org/prm", prm=endpoint.prm or None))
     return SimpleNamespace(payload=SimpleNamespace(roles={"policy": ref}), endpoint=asked)
 
 
@@ -36,3 +39,18 @@ async def test_a_model_that_scores_nonsense_rejects_the_run():
         await answers(work_of(endpoint))
     with pytest.raises(Hopeless, match=r"models\.judge: its window of 5 tokens holds no question: raise max_model_len"):
         await answers(work_of(FakePrm("skywork", window=5)))
+
+
+@pytest.mark.engine
+async def test_a_real_model_whose_chat_template_fails_rejects_the_run(tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(quickstart.quickstart_model(), folder)
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    server = LocalServer(Plan("broken", folder, max_model_len=256))
+    await server.start()
+    try:
+        with pytest.raises(Hopeless) as caught:
+            await answers(work_of(server.endpoint()))
+    finally:
+        await server.stop()
+    assert str(caught.value).startswith("models.judge: ") and "roles must alternate" in str(caught.value)

@@ -96,6 +96,21 @@ def test_a_result_is_committed_and_a_second_ring_is_no_matter(bench: Bench) -> N
     assert record_keys(bench.ledger, bench.run, "work", "tree") == ["0"]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_only_another_attempt_needs_goes_once_the_result_is_taken(bench: Bench, lost: bool) -> None:
+    gone: list[str] = []
+
+    async def ends(work: Work) -> Result:
+        if lost:
+            with bench.ledger.write() as connection:
+                connection.execute(update(items).values(fence=items.c.fence + 1))
+        return Result([NewRecord("tree", work.lease.key, {})], afterwards=lambda: gone.append(bench.item().state))
+
+    bench.body = ends
+    bench.start().result(20)
+    assert gone == ([] if lost else ["done"])
+
+
 def test_closing_waits_until_what_was_in_hand_is_given_back(bench: Bench) -> None:
     """A caller of `work` on a loop that is gone would wait for ever."""
     callers = [bench.start(str(n)) for n in range(40)]
