@@ -1,19 +1,11 @@
 """The loss and the optimiser against torch's own."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch.nn import functional
 
 from services.trainer.loss import SummedCrossEntropy, plain_head, score_loss_tokens
 from services.trainer.optimizer import MasterAdamW
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("count", [0, 1, 128, 300])
@@ -79,20 +71,3 @@ def test_the_optimisers_state_survives_saving_in_fp32():
         for key, value in optimizer.state[mine].items():
             assert other.state[theirs][key].dtype is torch.float32
             assert torch.equal(value, other.state[theirs][key])
-
-
-@pytest.mark.timeout(600)
-def test_sharded_weights_are_trained_as_whole_ones(tmp_path):
-    """What `accelerate: fsdp` does to the optimiser, on two processes of this machine; a reload of its state among the steps."""
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-m", "tests.services.trainer.sharded"]
-
-    def started(*words: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*command, *words], env=environment, cwd=ROOT, **pipes)
-
-    runs = [started(), started("0", str(tmp_path / "meeting")), started("1", str(tmp_path / "meeting"))]
-    ended = [run.communicate(timeout=500) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], "\n".join(errors[-2000:] for _, errors in ended)
-    alone, together = (json.loads(said.strip().splitlines()[-1]) for said, _ in ended[:2])
-    assert together == pytest.approx(alone, rel=1e-3) and together[-1] < together[0]
