@@ -23,7 +23,7 @@ from services.cli.replication_scale import enlarged
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
 
-ROOMY = 15
+ROOMY = 20
 """GiB of memory that two trainings of SmolLM2-135M, or two engines, take well."""
 
 
