@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrained
 from services.trainer import data
 from services.trainer.checkpoints import newest
 from services.trainer.job import Done, Event, Job, Started, Stopped
+from services.trainer.memory import GivesBack
 from services.trainer.metrics import Reporter, mean_loss
 from services.trainer.models import save
 from services.trainer.optimizer import MasterAdamW, linear_schedule
@@ -73,6 +74,8 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     common = Common(_arguments(job, steps, micro, cuda), tokenizer, reporter)
     trainer = method.build(job, Dataset.from_list([prepared.rows[place] for place in order]), longest, common)
     trainer.remove_callback(PrinterCallback)
+    if not cuda:
+        trainer.add_callback(GivesBack())
     trainer.create_scheduler = linear_schedule(trainer)
     if not trainer.is_deepspeed_enabled:  # which keeps master copies of its own
         trainer.optimizer_cls_and_kwargs = (MasterAdamW, {"lr": job.learning_rate})
