@@ -1,7 +1,7 @@
 """Memory of a training on a CPU.
 
 glibc is told to keep what it has (`launch.py` says why), and batches of ever other lengths leave ever other holes in it: a training
-of SmolLM2-135M grew from 6.6 to 9.3 GB within 40 steps. Holes are given back now and then; the pages come again, zeroed, when needed.
+of SmolLM2-135M grew from 6.6 to 9.3 GB within 40 steps. Holes are given back now and then; their pages come again when needed.
 """
 
 import ctypes
