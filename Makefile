@@ -20,7 +20,7 @@ setup: $(VENV)/.installed ## Make the virtual environment .venv from the pinned 
 demo: setup ## Run the whole method in small: trees, long thoughts, two trainings, a report (about 15 minutes on 2 cores)
 	$(BIN)/python -m services.cli.demo
 
-replicate: setup ## Journey against shortcut learning, Part 1 in small: two to four hours on 2 cores, resumable (SCALE=gpu: larger)
+replicate: setup ## Journey against shortcut learning, Part 1 in small: some hours on 2 cores, resumable (SCALE=gpu: larger)
 	$(BIN)/python -m services.cli.replicate --scale $(SCALE) $(ARGS)
 
 test: setup ## Run all tests, the real vLLM and the whole stack included
