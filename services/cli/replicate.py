@@ -88,10 +88,13 @@ def replicate(chosen: argparse.Namespace) -> int:
         if found["state"] not in ENDED:
             command("status", str(found["id"]), "--watch")
     else:
-        recipe = RecipeFile(chosen.recipe, chosen.set).body
-        sized = chosen.data / "recipe.yaml"
-        sized.write_text(yaml.safe_dump(recipe if chosen.scale == "laptop" else enlarged(recipe), sort_keys=False, width=120))
-        if code := command("run", str(sized), "--watch"):
+        recipe = [str(chosen.recipe), *(word for change in chosen.set for word in ("--set", change))]
+        if chosen.scale == "gpu":
+            body = enlarged(RecipeFile(chosen.recipe, chosen.set).body)
+            sized = chosen.data / "recipe.yaml"
+            sized.write_text(yaml.safe_dump(body, sort_keys=False, width=120))
+            recipe = [str(sized)]
+        if code := command("run", *recipe, "--watch"):
             return code
     return write_page(chosen)
 

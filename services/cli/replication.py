@@ -74,9 +74,13 @@ def _seen(before: str) -> str:
 
 def _scores(stage: str, report: Report, recipe: Report) -> dict[str, Mapping[str, Any]]:
     """Model -> its figures, of those that a stage measured (the report calls them NAME@STAGE where several stages did)."""
-    models = report["models"]
-    named = ((name, f"{name}@{stage}") for name in recipe["stages"][stage]["models"])
-    return {name: models.get(key) or models[name] for name, key in named if key in models or name in models}
+    benchmark = report["benchmarks"][stage]["benchmark"]
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in recipe["stages"][stage]["models"]:
+        score = report["models"].get(f"{name}@{stage}") or report["models"].get(name)
+        if score and score["conditions"]["problems"] == benchmark:
+            found[name] = score
+    return found
 
 
 def _family(stage: str, report: Report, recipe: Report, samples: Samples) -> Iterator[str]:
@@ -99,13 +103,14 @@ def _family(stage: str, report: Report, recipe: Report, samples: Samples) -> Ite
 
 
 def _again(stage: str, report: Report, recipe: Report, samples: Mapping[str, Samples]) -> Iterator[str]:
-    """What was trained further from a journey model, against that model on the same problems."""
+    """What was trained further from a journey model, against that model on the same problems (once it is measured there)."""
     scores = _scores(stage, report, recipe)
-    first = next(other for other in samples if other.startswith(FINAL) and other[len(FINAL) :] == stage[len(AGAIN) :])
+    first = samples.get(FINAL + stage.removeprefix(AGAIN))
+    before = first.graded.get("journey-1", {}) if first else {}
     yield _heading(scores) + ": preferences, and a second round"
     yield ""
-    for name in scores:
-        found = paired(samples[first].graded["journey-1"], samples[stage].graded[name])
+    for name in scores if before else ():
+        found = paired(before, samples[stage].graded[name])
         yield f"    {_difference(f'{name} - journey-1', found)}, problems {found.problems}"
     yield ""
     yield from _table(scores, samples[stage])

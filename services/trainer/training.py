@@ -30,7 +30,7 @@ from services.trainer.stopping import Stopping
 MICRO_BATCH = 8
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """A micro-batch chosen by us holds at most so many samples and tokens; one of the longest twentieth, at most twice as many: a
-single long sample is no reason to train all others one by one, which took twice as long. On a CPU larger ones are no faster, only
+single long sample is no reason to train all others one by one, which is slow. On a CPU larger ones are no faster, only
 larger: SmolLM2's 8 samples of 200 tokens took 5.0 GB and 711 tokens a second, 4 took 3.8 GB and 691."""
 USUAL = 0.95
 """Share of the samples that are no longer than what counts as a usual length."""

@@ -97,6 +97,8 @@ def test_the_page_of_an_unfinished_run_says_what_is_missing() -> None:
     found = page(missing="again")
     assert "**This run is not done.** Not there yet: `again`." in found
     assert "journey - shortcut" in found and "dpo - journey-1" not in found
+    early = page(missing="final")
+    assert "preferences, and a second round" in early and "| dpo | 100.0" in early and "dpo - journey-1" not in early
 
 
 def test_what_a_person_saw_stays() -> None:
