@@ -22,25 +22,34 @@ class Device:
     env: Mapping[str, str] = field(default_factory=lambda: {"LONGTHOUGHT_DEVICE": "local"})
 
 
+NODES = Path("/dev")
+"""Holds a node `nvidia0`, `nvidia1`, ... for every GPU."""
+
 WHOLE = Device()
 """The machine as one device."""
 
 
 def devices(count: int) -> list[Device]:
-    """The machine's cores, or its GPUs where it has some, as so many devices. Raises ValueError if it has fewer cores."""
+    """The machine's GPUs where it has some, or else its cores, as so many devices. Raises ValueError if there are fewer."""
     if count == 1:
         return [WHOLE]
-    if Path("/dev/nvidiactl").exists():
-        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-        gpus = shown.split(",") if shown else [str(number) for number in range(count)]
+    if gpus := visible_gpus():
         if len(gpus) < count:
-            raise ValueError(f"--devices: there are {count} to be, and CUDA_VISIBLE_DEVICES names {len(gpus)}")
+            raise ValueError(f"--devices: {count} devices need as many GPUs, and there are {len(gpus)}: {', '.join(gpus)}")
         return [Device(f"-{n}", (), {**_name(n), "CUDA_VISIBLE_DEVICES": gpus[n]}) for n in range(count)]
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < count:
         raise ValueError(f"--devices: {count} devices need as many cores, and there are {len(cores)}")
     parts = [cores[len(cores) * n // count : len(cores) * (n + 1) // count] for n in range(count)]
     return [Device(f"-{n}", ("--cpus", ",".join(map(str, part))), _name(n)) for n, part in enumerate(parts)]
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: what it says, or else all that are there."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if told is not None:
+        return [name.strip() for name in told.split(",") if name.strip()]
+    return [str(number) for number, _ in enumerate(NODES.glob("nvidia[0-9]*"))]
 
 
 def _name(number: int) -> dict[str, str]:

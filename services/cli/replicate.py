@@ -16,6 +16,7 @@ import yaml
 
 from services.cli.connect import gateway
 from services.cli.demo import command, interrupt
+from services.cli.devices import visible_gpus
 from services.cli.folder import Folder, free_port
 from services.cli.recipe_file import BadRecipe, RecipeFile
 from services.cli.replication import TITLES, document
@@ -74,9 +75,9 @@ def arguments() -> argparse.Namespace:
 
 
 def fitting() -> int:
-    """Two devices where there are two cores or more, and memory for two trainings at a time."""
+    """Two devices where there are two cores or more, no GPU, and memory for two trainings at a time."""
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return 2 if len(os.sched_getaffinity(0)) >= 2 and gib >= ROOMY and not Path("/dev/nvidiactl").exists() else 1
+    return 2 if len(os.sched_getaffinity(0)) >= 2 and gib >= ROOMY and not visible_gpus() else 1
 
 
 def replicate(chosen: argparse.Namespace) -> int:
@@ -104,7 +105,8 @@ def write_page(chosen: argparse.Namespace) -> int:
     with gateway() as client:
         found = unended(client)
         if found is None:
-            say(f"{chosen.data} holds no run that could be written up: those that are there failed, or there is none.", error=True)
+            ended = "".join(f"\n{run['id']}: {run['state']}: {run['reason'] or 'no reason given'}" for run in client.runs())
+            say(f"{chosen.data} holds no run that is done or may still be.{ended}", error=True)
             return 1
         target: Path = chosen.document
         before = target.read_text(encoding="utf-8") if target.exists() else ""

@@ -79,10 +79,7 @@ def start_here(folder: Folder, data: Path, port: int, devices: int, quiet: bool)
     """Runs everything until a signal; returns the exit code."""
     other = folder.hold()
     if other is not None:
-        say(
-            f"`longthought up` runs on {data} already (pid {other}): use it, or `longthought down --data {data}` first.", error=True
-        )
-        return REFUSED
+        return refuse(data, other)
     watchdog.kill_marked(folder.mark)  # what a killed `up` may have left a moment ago
     return asyncio.run(_run(folder, data, port, devices, quiet))
 
@@ -91,10 +88,7 @@ def start_detached(folder: Folder, data: Path, port: int, devices: int) -> int:
     """Starts another process that runs everything, and returns once all of it answers, or with what it said when it failed."""
     other = folder.holder()
     if other is not None:
-        say(
-            f"`longthought up` runs on {data} already (pid {other}): use it, or `longthought down --data {data}` first.", error=True
-        )
-        return REFUSED
+        return refuse(data, other)
     folder.logs.mkdir(parents=True, exist_ok=True)
     log = folder.logs / "up.log"
     command = python("services.cli.main", "up", "--data", str(data), "--port", str(port), "--devices", str(devices), "--quiet")

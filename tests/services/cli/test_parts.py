@@ -75,14 +75,21 @@ def test_every_device_has_an_engine_and_a_trainer_of_its_own(tmp_path: Path, mon
         devices(6)
 
 
-def test_devices_are_gpus_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl")
+def test_devices_are_gpus_where_there_are_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for node in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / node).touch()
+    monkeypatch.setattr("services.cli.devices.NODES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [(one.env["CUDA_VISIBLE_DEVICES"], one.arguments) for one in devices(2)] == [("0", ()), ("1", ())]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert [one.env["CUDA_VISIBLE_DEVICES"] for one in devices(2)] == ["3", "5"]
-    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES names 2"):
+    with pytest.raises(ValueError, match="3 devices need as many GPUs, and there are 2: 0, 1"):
         devices(3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5f,7")
+    assert [one.env["CUDA_VISIBLE_DEVICES"] for one in devices(3)] == ["3", "GPU-5f", "7"]
+    with pytest.raises(ValueError, match="there are 3: 3, GPU-5f, 7"):
+        devices(4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    assert [one.arguments for one in devices(2)] == [("--cpus", "0"), ("--cpus", "1")]
 
 
 def test_a_worker_keeps_to_its_cores(tmp_path: Path) -> None:
