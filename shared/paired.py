@@ -24,7 +24,7 @@ class Paired:
     second: float
     difference: float
     low: float
-    """Ends of the 95% interval of the difference, by a bootstrap over problems."""
+    """Ends of the 95% interval of the difference, by a bootstrap over problems; -1 and 1 of one problem, which tells no spread."""
     high: float
     only_first: int
     """Problems whose first sample is right of the first model alone."""
@@ -68,12 +68,16 @@ class Arms:
     difference: float
     """`second` less `first`: the mean over problems and seeds of either."""
     low: float
-    """Ends of the 95% interval, by a bootstrap over problems and over the seeds of either arm."""
+    """Ends of the 95% interval, by a bootstrap over problems and over the seeds of either arm; -1 and 1 of one problem."""
     high: float
 
 
 def arms(first: Sequence[Graded], second: Sequence[Graded], seed: int = 0) -> Arms:
-    """The comparison; an arm is a list of models, one a seed. Raises ValueError if they have no problem in common."""
+    """The comparison; an arm is a list of models, one a seed. Raises ValueError if they have no problem in common.
+
+    S seeds drawn from S vary by (S-1)/S of what they should (Davison & Hinkley, "Bootstrap Methods", 1997, section 2.3; a third too
+    little of three), so what the drawn seeds add is widened by the root of S/(S-1). An arm of one seed says nothing of seeds.
+    """
     common = sorted(set.intersection(*({name for name, flags in model.items() if flags} for model in (*first, *second))))
     if not common:
         raise ValueError("the models were measured on no problem in common")
@@ -84,23 +88,26 @@ def arms(first: Sequence[Graded], second: Sequence[Graded], seed: int = 0) -> Ar
         drawn = rng.choices(range(len(common)), k=len(common))
         ends = []
         for arm in shares:
-            models = rng.choices(arm, k=len(arm))
-            ends.append(_mean([model[place] for model in models for place in drawn]))
-        means.append(ends[1] - ends[0])
+            seeds = [_mean([model[place] for place in drawn]) for model in arm]
+            centre, widened = _mean(seeds), math.sqrt(len(seeds) / max(1, len(seeds) - 1))
+            ends.append(centre + widened * (_mean(rng.choices(seeds, k=len(seeds))) - centre))
+        means.append(min(1.0, max(-1.0, ends[1] - ends[0])))
     means.sort()
     one, other = (_mean([share for model in arm for share in model]) for arm in shares)
-    low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+    low, high = (means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]) if len(common) > 1 else (-1.0, 1.0)
     return Arms(len(common), min(len(first), len(second)), one, other, other - one, low, high)
 
 
 def mcnemar(one: int, other: int) -> float:
     """Exact two-sided McNemar test: of `one + other` problems that the two disagree on, each goes either way with chance 1/2."""
     n, k = one + other, min(one, other)
-    return min(1.0, 2 * math.fsum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
+    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n) if n else 1.0
 
 
 def _interval(differences: Sequence[float], seed: int) -> tuple[float, float]:
     """The middle 95% of the means of RESAMPLES draws with replacement."""
+    if len(differences) == 1:
+        return -1.0, 1.0
     rng = Random(seed)
     means = sorted(_mean(rng.choices(differences, k=len(differences))) for _ in range(RESAMPLES))
     return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]

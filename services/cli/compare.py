@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -36,65 +36,100 @@ def compare(
 ) -> None:
     """Compare two models on the problems that both were measured on: paired difference, interval, McNemar test."""
     with gateway() as client:
-        sides = [_side(client, name, stage) for name in (first, second)]
-    names = [name for name, _, _ in sides]
-    conditions = [one for _, _, one in sides]
+        one, other = (_side(client, name, stage) for name in (first, second))
     try:
-        found = paired(sides[0][1], sides[1][1])
+        found = paired(one.graded, other.graded)
     except ValueError as error:
         stop(f"{first} and {second}: {error}", REFUSED)
-    differing = sorted(key for key in conditions[0] if key not in NO_PART and conditions[0][key] != conditions[1].get(key))
+    mine, theirs = one.conditions, other.conditions
+    differing = {key: (mine[key], theirs.get(key)) for key in sorted(mine) if key not in NO_PART and mine[key] != theirs.get(key)}
     if as_json:
-        print(json.dumps({"models": names, **asdict(found), "differing_conditions": differing}))
+        beside = {
+            "ungraded": [one.ungraded, other.ungraded],
+            "not_compared": [len(side.graded) - found.problems for side in (one, other)],
+        }
+        print(json.dumps({"models": [one.name, other.name], **asdict(found), **beside, "differing_conditions": [*differing]}))
     else:
-        out.print(drawn(names, found, conditions, differing))
+        out.print(drawn(one, other, found, differing))
 
 
-def _side(client: Client, name: str, stage: str | None) -> tuple[str, Graded, Mapping[str, Any]]:
-    """A model's name, its graded samples by problem in order of their draw, and the conditions it was measured under."""
-    run, _, model = name.partition(":")
+@dataclass(frozen=True)
+class Side:
+    """One of the two models."""
+
+    name: str
+    graded: Graded
+    """Its graded samples by problem, in order of their draw."""
+    ungraded: int
+    """Samples that could not be graded, and are not among them."""
+    conditions: Mapping[str, Any]
+
+
+def _side(client: Client, name: str, stage: str | None) -> Side:
+    run, _, asked = name.partition(":")
     report = client.report(run)
-    measured = sorted(report["models"])
-    if not measured:
-        stop(f"{run}: no model of it was measured", REFUSED)
-    if not model and len(measured) > 1:
-        stop(f"{run}: which of its models? {', '.join(f'{run}:{one}' for one in measured)}", REFUSED)
-    key = next((one for one in (model, f"{model}@{stage}") if one in report["models"]), measured[0] if not model else None)
-    if key is None:
-        stop(f"{run}: measured no model `{model}` (it measured: {', '.join(measured)})", REFUSED)
+    key = _measured(run, asked, stage, report)
     bare = key.partition("@")[0]
     graded: defaultdict[str, list[tuple[int, bool]]] = defaultdict(list)
     stages = set()
+    ungraded = 0
     for record in client.records(run, stage or key.partition("@")[2] or None, "sample"):
         body = record["body"]
-        if body["model"] == bare and body["grading_error"] is None:
+        if body["model"] != bare:
+            continue
+        stages.add(record["stage"])
+        if body["grading_error"] is None:
             graded[body["problem_id"]].append((body["draw"], body["verified"]))
-            stages.add(record["stage"])
+        else:
+            ungraded += 1
     if len(stages) > 1:
         stop(f"{run}: `{bare}` was measured by several stages: name one with --stage ({', '.join(sorted(stages))})", REFUSED)
-    return (
-        f"{run}:{bare}",
-        {one: [right for _, right in sorted(found)] for one, found in graded.items()},
-        {**DEFAULTS, **report["models"][key]["conditions"]},
-    )
+    in_order = {one: [right for _, right in sorted(found)] for one, found in graded.items()}
+    return Side(f"{run}:{bare}", in_order, ungraded, {**DEFAULTS, **report["models"][key]["conditions"]})
 
 
-def drawn(names: list[str], found: Paired, conditions: list[Mapping[str, Any]], differing: list[str]) -> RenderableType:
+def _measured(run: str, model: str, stage: str | None, report: Mapping[str, Any]) -> str:
+    """The report's key of the model: its name, or NAME@STAGE where several stages measured it."""
+    measured = sorted(report["models"])
+    if not measured:
+        stop(f"{run}: no model of it was measured", REFUSED)
+    if stage and stage not in report["benchmarks"]:
+        stop(f"{run}: there is no report of a stage `{stage}` (there is of: {', '.join(sorted(report['benchmarks']))})", REFUSED)
+    if stage and model.partition("@")[2] not in ("", stage):
+        stop(f"{run}: `{model}` and --stage {stage} name two stages", REFUSED)
+    if not model and len(measured) > 1:
+        stop(f"{run}: which of its models? {', '.join(f'{run}:{one}' for one in measured)}", REFUSED)
+    key = next((one for one in (f"{model}@{stage}", model) if one in report["models"]), measured[0] if not model else None)
+    if key is None:
+        stop(f"{run}: measured no model `{model}` (it measured: {', '.join(measured)})", REFUSED)
+    return key
+
+
+def drawn(one: Side, other: Side, found: Paired, differing: Mapping[str, tuple[Any, Any]]) -> RenderableType:
     """Both accuracies, their difference, and what must be known to read it."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", overflow="fold")
     table.add_column("pass@1", justify="right", no_wrap=True)
     table.add_column("first sample right alone", justify="right", no_wrap=True)
-    for name, value, alone in ((names[0], found.first, found.only_first), (names[1], found.second, found.only_second)):
-        table.add_row(name, f"{100 * value:.1f}%", str(alone))
+    for side, value, alone in ((one, found.first, found.only_first), (other, found.second, found.only_second)):
+        table.add_row(side.name, f"{100 * value:.1f}%", str(alone))
     sure = found.low > 0 or found.high < 0
     points = Text(
         f"{100 * found.difference:+.1f} points", style=("bold green" if found.difference > 0 else "bold red") if sure else "bold"
     )
     points.append(f"  95% interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, McNemar p = {found.p_value:.3f}", style="")
     points.append(f"  ({found.problems:,} problems that both were measured on)", style="dim")
-    warning = [
-        Text(f"Not comparable: they differ in {key} ({conditions[0][key]} and {conditions[1].get(key)})", style="red")
-        for key in differing
+    left_out = [
+        Text(f"{side.name}: {count:,} {what}", style="yellow")
+        for side in (one, other)
+        for count, what in (
+            (side.ungraded, "samples could not be graded, and are not compared"),
+            (len(side.graded) - found.problems, "of its problems the other was not measured on"),
+        )
+        if count
     ]
-    return Group(table, points, *warning)
+    warning = [
+        Text(f"Not comparable: they differ in {key} ({mine} and {theirs})", style="red")
+        for key, (mine, theirs) in differing.items()
+    ]
+    return Group(table, points, *left_out, *warning)

@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from services.cli.replication_checks import Checks, added, checks_of
+from services.cli.results import scores_of
 from shared.client import Client
 from shared.paired import Arms, Graded, Paired, arms, paired
+from shared.statistics import TOKEN_UNIT
 
-ARMS = {"shortcut": "shortcuts", "matched": "shortcuts, as many tokens", "journey": "journeys"}
+ARMS = {"shortcut": "shortcuts", "matched": "shortcuts, as many tokens as journeys (questions included)", "journey": "journeys"}
 """Name of an arm in the recipe (`journey-1` is its first seed) -> what it learns from."""
 FINAL, AGAIN = "final", "again"
 """What the names of evaluate stages begin with: of the arms; of what was trained from a journey model, on the same problems."""
@@ -25,7 +27,10 @@ INTRODUCTION = """# {title}
 Part 1 of the reports in small: does a model that learned from whole explorations (trial, error, reflection, backtracking) do
 better than one that learned from the right paths alone, of the same trees? `make replicate{scale}` runs
 [`recipes/replicate.yaml`](../recipes/replicate.yaml) and writes this page from what came of it; all figures are the run's.
-Percentages; ± is one standard error, clustered by problem. Intervals are 95%, by a bootstrap over problems and over seeds."""
+Percentages; ± is one standard error, clustered by problem. Intervals are 95%, by a bootstrap over problems and over seeds.
+
+A wrong step is one whose sum is false, and it is found if it was done again; a right step that was done again is doubted. A step
+that goes wrong by a right sum is not seen here."""
 TITLES = {"laptop": "The laptop replication", "gpu": "The replication on a GPU"}
 
 Report = Mapping[str, Any]
@@ -40,8 +45,8 @@ def document(client: Client, run: str, scale: str = "laptop", before: str = "") 
     if missing := [name for name, stage in status["stages"].items() if stage["state"] not in ("done", "skipped")]:
         parts.append(f"**This run is not done.** Not there yet: {', '.join(f'`{name}`' for name in missing)}.")
     parts.append(_seen(before))
-    parts += ["\n".join(_family(stage, report, recipe, samples[stage])) for stage in samples if stage.startswith(FINAL)]
-    parts += ["\n".join(_again(stage, report, recipe, samples)) for stage in samples if stage.startswith(AGAIN)]
+    parts += ["\n".join(_family(stage, report, samples[stage])) for stage in samples if stage.startswith(FINAL)]
+    parts += ["\n".join(_again(stage, report, samples)) for stage in samples if stage.startswith(AGAIN)]
     parts += ["\n".join(part) for part in (_tries(report, recipe), _data(report), _trainings(report, recipe), _run(status, recipe))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -67,25 +72,14 @@ class Samples:
 
 
 def _seen(before: str) -> str:
-    """The person's part of an earlier page, marks and all; '' if it has none."""
-    _, found, rest = before.partition(BEGINS)
-    return f"{BEGINS}{rest.partition(ENDS)[0]}{ENDS}" if found else ""
+    """The person's part of an earlier page, marks and all; the marks alone if it has none."""
+    _, _, rest = before.partition(BEGINS)
+    return f"{BEGINS}{rest.partition(ENDS)[0] or chr(10)}{ENDS}"
 
 
-def _scores(stage: str, report: Report, recipe: Report) -> dict[str, Mapping[str, Any]]:
-    """Model -> its figures, of those that a stage measured (the report calls them NAME@STAGE where several stages did)."""
-    benchmark = report["benchmarks"][stage]["benchmark"]
-    found: dict[str, Mapping[str, Any]] = {}
-    for name in recipe["stages"][stage]["models"]:
-        score = report["models"].get(f"{name}@{stage}") or report["models"].get(name)
-        if score and score["conditions"]["problems"] == benchmark:
-            found[name] = score
-    return found
-
-
-def _family(stage: str, report: Report, recipe: Report, samples: Samples) -> Iterator[str]:
+def _family(stage: str, report: Report, samples: Samples) -> Iterator[str]:
     """One held-out set: the differences, and a row for every model."""
-    scores = _scores(stage, report, recipe)
+    scores = scores_of(stage, report)
     yield _heading(scores)
     yield ""
     for control, words in (("shortcut", "shortcut"), ("matched", "token-matched shortcut")):
@@ -102,16 +96,16 @@ def _family(stage: str, report: Report, recipe: Report, samples: Samples) -> Ite
     yield _conditions(scores)
 
 
-def _again(stage: str, report: Report, recipe: Report, samples: Mapping[str, Samples]) -> Iterator[str]:
+def _again(stage: str, report: Report, samples: Mapping[str, Samples]) -> Iterator[str]:
     """What was trained further from a journey model, against that model on the same problems (once it is measured there)."""
-    scores = _scores(stage, report, recipe)
+    scores = scores_of(stage, report)
     first = samples.get(FINAL + stage.removeprefix(AGAIN))
     before = first.graded.get("journey-1", {}) if first else {}
     yield _heading(scores) + ": preferences, and a second round"
     yield ""
     for name in scores if before else ():
         found = paired(before, samples[stage].graded[name])
-        yield f"    {_difference(f'{name} - journey-1', found)}, problems {found.problems}"
+        yield f"    {_difference(f'{name} - journey-1', found)}, problems {found.problems}, one seed of either"
     yield ""
     yield from _table(scores, samples[stage])
     yield ""
@@ -154,15 +148,15 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
         return
     yield "## The tries"
     yield ""
-    yield "Chosen on a validation set that shares no problem with the held-out ones, as many tries of either kind."
+    yield "Chosen on a validation set that shares no problem with the held-out ones."
     for stage, pick in report["picks"].items():
         yield ""
-        yield f"**{stage}**: `{pick['model']}`"
+        yield f"**{stage}**, of {len(pick['candidates'])}: `{pick['model']}`{_edge(pick, recipe)}"
         yield ""
         yield from _tried(pick["candidates"], recipe)
     for stage in {pick["measured"]: None for pick in report["picks"].values()}:
         chosen = {name for pick in report["picks"].values() for name in pick["candidates"]}
-        scores = _scores(stage, report, recipe).items()
+        scores = scores_of(stage, report).items()
         if beside := {n: (s["pass_at_1"], s["stderr"], s["avg_tokens"]) for n, s in scores if n not in chosen}:
             yield ""
             yield f"Measured beside them (`{stage}`), and not to be chosen:"
@@ -170,14 +164,24 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
             yield from _tried(beside, recipe)
 
 
+def _edge(pick: Report, recipe: Report) -> str:
+    """Where the chosen training has the highest or lowest learning rate of those tried, a remark: the best may lie beyond it."""
+    rates = {recipe["stages"][name]["learning_rate"] for name in pick["candidates"]}
+    ends = {max(rates): "highest", min(rates): "lowest"} if len(rates) > 1 else {}
+    end = ends.get(recipe["stages"][pick["model"]]["learning_rate"])
+    return f" ({end} learning rate of its kind: beyond it nothing was tried)" if end else ""
+
+
 def _tried(figures: Mapping[str, Sequence[float]], recipe: Report) -> Iterator[str]:
     yield "| try | data | learning rate | epochs | pass@1 | tokens |"
     yield "|---|---|---:|---:|---:|---:|"
     for name, (accuracy, stderr, tokens) in sorted(figures.items(), key=lambda one: -one[1][0]):
-        training = recipe["stages"][name]
-        data = training["data"] + ("" if training["learn_wrong_steps"] else ", no loss on wrong steps")
-        measured = f"{100 * accuracy:.1f} ± {100 * stderr:.1f} | {tokens:.0f}"
-        yield f"| {name} | {data} | {training['learning_rate']:g} | {training['epochs']:g} | {measured} |"
+        training = recipe["stages"].get(name)  # a model that was given has none
+        how = "| – | – | – |"
+        if training:
+            data = training["data"] + ("" if training["learn_wrong_steps"] else ", no loss on wrong steps")
+            how = f"| {data} | {training['learning_rate']:g} | {training['epochs']:g} |"
+        yield f"| {name} {how} {100 * accuracy:.1f} ± {100 * stderr:.1f} | {tokens:.0f} |"
 
 
 def _data(report: Report) -> Iterator[str]:
@@ -189,7 +193,7 @@ def _data(report: Report) -> Iterator[str]:
         yield f"- `{stage}`: {counts or 'nothing'}"
         for config, figures in dataset["statistics"].items():
             if "tokens" in figures:
-                yield f"  - {config}: {figures['tokens']:.0f} tokens on average"
+                yield f"  - {config}: {figures['tokens']:.0f} {TOKEN_UNIT} on average"
         for reason, count in dataset["skipped"].items():
             yield f"  - passed over: {count:,} ({reason})"
 

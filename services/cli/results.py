@@ -63,19 +63,26 @@ def picture(run_id: str, found: Mapping[str, Any]) -> RenderableType:
 
 
 def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
-    """A row a model; the best pass@1 in green."""
-    k = max(score["conditions"]["samples"] for score in models.values())
-    best = max(score["pass_at_1"] for score in models.values())
+    """A row a model; the best pass@1 of a benchmark in green. Models of several numbers of samples have their k in a column."""
+    sizes = {score["conditions"]["samples"] for score in models.values()}
+    k = str(*sizes) if len(sizes) == 1 else "k"
+    best = {
+        problems: max(one["pass_at_1"] for one in models.values() if one["conditions"]["problems"] == problems)
+        for problems in {score["conditions"]["problems"] for score in models.values()}
+    }
     table = Table(title=run_id, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", no_wrap=True)
     weighted = any(score["conditions"].get("reward") for score in models.values())
+    if len(sizes) > 1:
+        table.add_column("k", justify="right", no_wrap=True)
     for title in ("pass@1", f"pass@{k}", f"Maj@{k}", *([f"weighted\nMaj@{k}"] if weighted else []), "avg tokens", "n"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, score in models.items():
         accuracy = f"{100 * score['pass_at_1']:.1f}% ± {100 * score['stderr']:.1f}"
         table.add_row(
             name,
-            Text(accuracy, style="bold green" if score["pass_at_1"] == best > 0 else ""),
+            *([str(score["conditions"]["samples"])] if len(sizes) > 1 else []),
+            Text(accuracy, style="bold green" if score["pass_at_1"] == best[score["conditions"]["problems"]] > 0 else ""),
             f"{100 * score['pass_at_k']:.1f}%",
             f"{100 * score['maj_at_k']:.1f}%",
             *([share(score.get("weighted_maj_at_k"))] if weighted else []),
@@ -90,11 +97,22 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
+def scores_of(stage: str, found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Figures of the models that an evaluate stage measured, by their names in the recipe.
+
+    `found`: the report of a run, in which a model that several stages measured is NAME@STAGE.
+    """
+    benchmark, models = found["benchmarks"][stage], found["models"]
+    names = benchmark.get("curves") or dict.fromkeys(name.partition("@")[0] for name in models)
+    scores = {name: models.get(f"{name}@{stage}") or models.get(name) for name in names}
+    return {name: one for name, one in scores.items() if one and one["conditions"]["problems"] == benchmark["benchmark"]}
+
+
 def notes(found: Mapping[str, Any]) -> list[Text]:
     """What must be known to read the table."""
     lines = []
     for stage, benchmark in found["benchmarks"].items():
-        scores = [score for score in found["models"].values() if score["conditions"]["problems"] == benchmark["benchmark"]]
+        scores = [*scores_of(stage, found).values()]
         if scores and benchmark["comparable"]:
             c = scores[0]["conditions"]
             lines.append(

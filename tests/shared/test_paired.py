@@ -11,10 +11,20 @@ from shared.paired import arms, mcnemar, paired
 
 @pytest.mark.parametrize(
     ("one", "other", "p"),
-    [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 2 / 32), (0, 10, 2 / 1024), (3, 3, 1.0), (10, 2, 2 * (1 + 12 + 66) / 4096), (400, 400, 1.0)],
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),
+        (5, 0, 2 / 32),
+        (0, 10, 2 / 1024),
+        (3, 3, 1.0),
+        (10, 2, 2 * (1 + 12 + 66) / 4096),
+        (400, 400, 1.0),
+        (500, 524, 0.4723),
+        (2000, 2326, 7.7e-7),
+    ],
 )
 def test_mcnemars_exact_test(one: int, other: int, p: float) -> None:
-    assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(p)
+    assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(p, rel=0.02)
 
 
 def test_a_clear_gain_and_one_that_is_chance() -> None:
@@ -57,6 +67,21 @@ def test_arms_count_every_seed_and_problem_alike() -> None:
     assert found.difference == 0.625 and -1 <= found.low <= 0.625 <= found.high <= 1
     with pytest.raises(ValueError, match="no problem in common"):
         arms(first, [{"d": [True]}])
+
+
+def test_one_problem_tells_no_spread() -> None:
+    one, other = {"a": [False, False]}, {"a": [True, True]}
+    assert (paired(one, other).low, paired(one, other).high) == (-1, 1)
+    assert (arms([one], [other]).low, arms([one], [other]).high) == (-1, 1)
+
+
+def test_few_seeds_are_not_taken_for_steadier_than_they_are() -> None:
+    """Three seeds at 40, 50 and 60%, on problems that do not differ: their mean has a standard error of 10 / sqrt(3) points."""
+    of = {right: {f"p{n}": [k < right for k in range(10)] for n in range(20)} for right in (4, 5, 6)}
+    found = arms([of[5]] * 3, [of[4], of[5], of[6]])
+    assert (-found.low, found.high) == pytest.approx((1.96 * 0.1 / math.sqrt(3),) * 2, rel=0.1)
+    alone = arms([of[5]], [of[6]])
+    assert alone.low == alone.high == pytest.approx(0.1), "an arm of one seed says nothing of seeds"
 
 
 def test_an_interval_of_arms_knows_of_seeds() -> None:

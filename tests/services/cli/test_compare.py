@@ -27,7 +27,8 @@ RECORDS = [
 
 
 def longthought(*arguments: str, models: dict[str, Any] | None = None, records: list[dict[str, Any]] = RECORDS) -> Result:
-    report = {**EMPTY, "models": models or {name: {"conditions": CONDITIONS} for name in ("journey", "shortcut")}}
+    figures = models or {name: {"conditions": CONDITIONS} for name in ("journey", "shortcut")}
+    report = {**EMPTY, "models": figures, "benchmarks": {"measure": {}, "later": {}}}
     answers: Any = {"GET /v1/runs/r/report": [(200, report)], "GET /v1/runs/r/records": [(200, {"records": records, "next": None})]}
     with fake_gateway(answers) as gateway:
         env = {"LONGTHOUGHT_URL": gateway.url, "LONGTHOUGHT_API_KEY": "k", "COLUMNS": "160"}
@@ -43,6 +44,16 @@ def test_two_models_of_a_run() -> None:
     assert (found["only_first"], found["only_second"]) == (0, 20)
     drawn = longthought("r:shortcut", "r:journey").stdout
     assert "+62.5 points" in drawn and "McNemar p = 0.000" in drawn and "Not comparable" not in drawn
+    assert "r:journey: 1 samples could not be graded" in drawn and "r:shortcut: " not in drawn
+
+
+def test_problems_that_only_one_was_measured_on_are_counted() -> None:
+    more = [*RECORDS, sample("journey", 50, 0, True), sample("journey", 51, 0, True)]
+    assert (
+        "r:journey: 2 of its problems the other was not measured on" in longthought("r:shortcut", "r:journey", records=more).stdout
+    )
+    found = json.loads(longthought("r:shortcut", "r:journey", "--json", records=more).stdout)
+    assert (found["problems"], found["not_compared"], found["ungraded"]) == (40, [0, 2], [0, 1])
 
 
 def test_models_measured_under_other_conditions_are_marked() -> None:
@@ -73,9 +84,11 @@ def test_an_older_report_without_a_condition_had_no_choice(
     [
         (("r", "r:journey"), "r: which of its models? r:journey, r:shortcut"),
         (("r:policy", "r:journey"), "r: measured no model `policy` (it measured: journey, shortcut)"),
+        (("r:shortcut", "r:journey", "--stage", "mesure"), "no report of a stage `mesure` (there is of: later, measure)"),
+        (("r:shortcut@later", "r:journey", "--stage", "measure"), "`shortcut@later` and --stage measure name two stages"),
     ],
 )
-def test_what_is_not_clear_is_refused(names: tuple[str, str], words: str) -> None:
+def test_what_is_not_clear_is_refused(names: tuple[str, ...], words: str) -> None:
     result = longthought(*names)
     assert result.exit_code == 2 and words in result.stderr
 

@@ -18,7 +18,7 @@ CONDITIONS = {"problems": "sums", "problem_count": 2, "samples": 2, "temperature
 RIGHT = {
     "final": {"journey-1": [True, True], "journey-2": [True, False], "shortcut-1": [False, True], "shortcut-2": [False, False]},
     "again": {"dpo": [True, True]},
-    "tries": {"try": [True, False], "other": [False, False]},
+    "tries": {"try": [True, False], "slow": [False, False], "other": [False, False], "base": [True, False]},
 }
 TRAINING = {"kind": "train", "base": "base", "data": "worked", "learning_rate": 1e-4, "epochs": 3, "learn_wrong_steps": False}
 SLIP = "Step 1: 5 - 2 = 4.\nCheck: 4 + 2 = 6, which is not 5. Redo step 1.\nStep 1: 5 - 2 = 3.\nThe answer is 3."
@@ -48,6 +48,7 @@ class FakeClient:
         evaluations = {stage: {"kind": "evaluate", "models": list(models)} for stage, models in RIGHT.items()}
         trainings = {
             "try": TRAINING,
+            "slow": {**TRAINING, "learning_rate": 5e-5},
             "other": {**TRAINING, "learn_wrong_steps": True},
             "journey-1": {"kind": "retrain", "like": "best"},
         }
@@ -59,7 +60,9 @@ class FakeClient:
         return {
             "models": {f"{name}@{stage}": score(flags) for stage in there for name, flags in RIGHT[stage].items()},
             "benchmarks": {stage: {"benchmark": "sums"} for stage in there},
-            "picks": {"best": {"model": "try", "measured": "tries", "candidates": {"try": (0.5, 0.03, 70.0)}}},
+            "picks": {
+                "best": {"model": "try", "measured": "tries", "candidates": {"try": (0.5, 0.03, 70.0), "slow": (0.0, 0.1, 70.0)}}
+            },
             "datasets": {
                 "worked": {"counts": {"journey": 327}, "statistics": {"journey": {"tokens": 99.4}}, "skipped": {"none": 2}}
             },
@@ -85,9 +88,11 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert re.search(line, found)
     assert "token-matched" not in found, "an arm that was not trained is not written of"
     assert "| try | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in found
+    assert "`try` (highest learning rate of its kind: beyond it nothing was tried)" in found
+    assert "| base | – | – | – | 50.0 ± 10.0 | 70 |" in found, "a model that was given has no training"
     assert "not to be chosen:" in found and "| other | worked | 0.0001 | 3 | 0.0 ± 10.0 | 70 |" in found
     assert "| **journeys, mean of 2 seeds** | **75.0** |" in found and "| **shortcuts, mean of 2 seeds** | **25.0** |" in found
-    assert "dpo - journey-1: +0.0 points" in found
+    assert re.search(r"dpo - journey-1: \+0\.0 points .*, problems 2, one seed of either\n", found)
     assert "| journey-1 | 100.0 ± 10.0 | 100.0 | 70 | 0.0% | 2 of 2 (100%) | 0 of 2 (0%) |" in found
     assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
     assert "took 2.5 hours" in found and "name: tiny" in found and "not done" not in found
@@ -105,6 +110,7 @@ def test_what_a_person_saw_stays() -> None:
     seen = f"{BEGINS}\n## What was seen\n\nIt wins.\n{ENDS}"
     again = page(before=f"# Old\n\n{seen}\n\n## old figures")
     assert seen in again and "old figures" not in again and again == page(before=again)
+    assert f"{BEGINS}\n{ENDS}" in page(), "the place to write in is there from the first"
 
 
 @pytest.mark.parametrize(
@@ -130,11 +136,8 @@ def test_the_enlarged_recipe_is_sound_and_its_slices_share_nothing() -> None:
     arms = {name for name in large.stages if re.fullmatch(r"(journey|shortcut|matched)-\d", name)}
     assert len(arms) == 15 and arms <= set(large.stages["final"].models) and "journey-fast" in large.stages["tries"].models
     assert large.stages["matched-4"].tokens_of == "journey-4" and large.stages["dpo"].base == "journey-1"
-    slices = sorted(
-        (one.skip, one.skip + (one.count or 0)) for one in large.problems.values() if one.generator == "arithmetic-mixed"
-    )
-    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(slices))
-    assert max(end for _, end in slices) / 2 <= large.problems["heldout"].skip
+    slices = sorted((one.skip, one.skip + (one.count or 0)) for one in large.problems.values() if one.generator == "arithmetic")
+    assert len(slices) == 5 and all(end <= start for (_, end), (start, _) in itertools.pairwise(slices))
     assert enlarged(recipe) == body and "journey-4" not in recipe["stages"]
 
 
