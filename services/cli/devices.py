@@ -8,7 +8,8 @@ them, and at 386 in two trainings of one core each; it sampled at 545 and at 661
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from shared.engines.gpus import visible_gpus
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,6 @@ class Device:
     """Of `shared.work.worker`."""
     env: Mapping[str, str] = field(default_factory=lambda: {"LONGTHOUGHT_DEVICE": "local"})
 
-
-NODES = Path("/dev")
-"""Holds a node `nvidia0`, `nvidia1`, ... for every GPU."""
 
 WHOLE = Device()
 """The machine as one device."""
@@ -42,14 +40,6 @@ def devices(count: int) -> list[Device]:
         raise ValueError(f"--devices: {count} devices need as many cores, and there are {len(cores)}")
     parts = [cores[len(cores) * n // count : len(cores) * (n + 1) // count] for n in range(count)]
     return [Device(f"-{n}", ("--cpus", ",".join(map(str, part))), _name(n)) for n, part in enumerate(parts)]
-
-
-def visible_gpus() -> list[str]:
-    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: what it says, or else all that are there."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is not None:
-        return [name.strip() for name in told.split(",") if name.strip()]
-    return [str(number) for number, _ in enumerate(NODES.glob("nvidia[0-9]*"))]
 
 
 def _name(number: int) -> dict[str, str]:

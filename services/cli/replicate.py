@@ -16,13 +16,13 @@ import yaml
 
 from services.cli.connect import gateway
 from services.cli.demo import command, interrupt
-from services.cli.devices import visible_gpus
 from services.cli.folder import Folder, free_port
 from services.cli.recipe_file import BadRecipe, RecipeFile
 from services.cli.replication import TITLES, document
 from services.cli.replication_scale import enlarged
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
+from shared.engines.gpus import visible_gpus
 
 ROOMY = 20
 """GiB of memory that two trainings of SmolLM2-135M, or two engines, take well."""

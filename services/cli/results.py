@@ -84,7 +84,7 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
             *([str(score["conditions"]["samples"])] if len(sizes) > 1 else []),
             Text(accuracy, style="bold green" if score["pass_at_1"] == best[score["conditions"]["problems"]] > 0 else ""),
             f"{100 * score['pass_at_k']:.1f}%",
-            f"{100 * score['maj_at_k']:.1f}%",
+            share(None if score["conditions"].get("judge") else score["maj_at_k"]),
             *([share(score.get("weighted_maj_at_k"))] if weighted else []),
             f"{score['avg_tokens']:.0f}" if score["avg_tokens"] else "–",
             str(score["n"]),
@@ -124,13 +124,18 @@ def notes(found: Mapping[str, Any]) -> list[Text]:
             if c.get("waits"):
                 lines.append(f"{stage}: made to go on {c['waits']} times where the answer would have ended")
             if c.get("judge"):
-                lines.append(f"{stage}: judged by {c['judge']}")
+                lines.append(f"{stage}: judged by {c['judge']}; a majority of verdicts is no answer, so there is no Maj@k")
             if c.get("reward"):
                 lines.append(f"{stage}: votes weighted by {c['reward']}, the scores of a sample's lines")
         if not benchmark["comparable"]:
-            lines.append(f"{stage}: not comparable: the models were measured under different conditions")
+            lines.append(f"{stage}: not comparable: the models were measured under different conditions, or on different problems")
         if benchmark.get("samples_missing"):
             lines.append(f"{stage}: {benchmark['samples_missing']} samples are missing (their items died), and in no figure")
+    lines += [
+        f"{name}: {score['forced']:.1%} of the samples were made to answer, or to go on"
+        for name, score in found["models"].items()
+        if score.get("forced")
+    ]
     lines += [
         f"{name}: {score['ungraded']} samples could not be graded" for name, score in found["models"].items() if score["ungraded"]
     ]

@@ -36,8 +36,9 @@ def budget_curve(samples: Sequence[Response], max_tokens: int, seed: int) -> tup
     *told* its budget may do better than one that is cut. The last cut cuts nothing: its accuracy is pass@1, its cost the average.
 
     **majority** of k: expected accuracy over all subsets of k of a problem's n graded samples (`majority_curve`), at k times the
-    average tokens of a sample; a problem with fewer than k counts with all it has. `budget` is k times `max_tokens`. Left out where
-    samples are right that state no answer: there is nothing to vote on.
+    average tokens of a sample; a problem with fewer than k counts with all it has. `budget` is k times `max_tokens`, which is the
+    most that a response may take. Left out where samples are right that state no answer (there is nothing to vote on), and where a
+    judge graded: a majority of verdicts is a vote that nobody could take without the judge.
 
     **weighted** of k: the same by sums of weights, over a problem's graded samples that have one (`weighted_curve`), and over the
     problems that have such samples. What the reward reads is in no cost: it writes nothing.
@@ -49,7 +50,8 @@ def budget_curve(samples: Sequence[Response], max_tokens: int, seed: int) -> tup
     problems = metrics.graded_by_problem(samples)
     lengths = np.array([sample.completion_tokens for sample in samples])
     budgets = _budgets(lengths, np.array([sample.completion_tokens for group in problems for sample in group if sample.verified]))
-    votes = all(sample.extracted is not None for group in problems for sample in group if sample.verified)
+    able = all(sample.extracted is not None for group in problems for sample in group if sample.verified)
+    votes = able and not any(sample.judgement for sample in samples)
     most = min(MOST, max(len(group) for group in problems)) if votes else 0
     accuracies = np.array([np.concatenate([_cut(group, budgets), majority_curve(group, most)]) for group in problems])
     average = metrics.average_tokens(samples)

@@ -9,9 +9,9 @@ from shared.contracts.report import CurvePoint, RunReport
 COLUMNS = ("avg. tokens", "accuracy")
 NOTES = (
     "Accuracy in percent, with its 95% interval (bootstrap over problems).",
-    "Cut at b: a response that is right and ended within b tokens counts; none is forced to answer.",
+    "Cut at b: a response that is right and ended within b tokens counts; none is made to answer at b.",
     "Maj@k: expected accuracy of the majority of k of the stored responses.",
-    "A dash: the model has no response as long, or none that is right as short, or fewer responses.",
+    "A dash: the model has no response as long, or none that is right as short, or fewer responses; of tokens: none were told.",
 )
 WEIGHTED = (
     "Weighted Maj@k: the same by sums of the weights that the reward gives; where more than "
@@ -84,5 +84,5 @@ def _cells(points: Sequence[CurvePoint | None]) -> list[str]:
             cells += ["–", "–"]
         else:
             interval = f"[{100 * point.low:.1f}, {100 * point.high:.1f}]"
-            cells += [f"{point.avg_tokens:,.0f}", f"{100 * point.accuracy:.1f} {interval}"]
+            cells += [f"{point.avg_tokens:,.0f}" if point.avg_tokens else "–", f"{100 * point.accuracy:.1f} {interval}"]
     return cells

@@ -57,14 +57,16 @@ def build_report(
             score = _score(name, benchmark, stage, seed, mine, [entry for entry in served if entry.model == name])
             breakdowns = {"by_subject": groups.by_subject(mine, traits), "by_level": groups.by_level(mine, traits)}
             scores[name] = score.model_copy(update=breakdowns)
-            curves[name] = budget_curve(mine, stage.sampling.max_tokens, seed)
+            most = stage.budget + stage.answer_tokens if stage.budget else stage.sampling.max_tokens
+            curves[name] = budget_curve(mine, most, seed)
+    measured = {frozenset(sample.problem_id for sample in samples if sample.model == name) for name in scores}
     asked = asked or max(score.conditions.problem_count for score in scores.values())
     return RunReport(
         origin=origin,
         benchmark=benchmark,
         models=scores,
         curves=curves,
-        comparable=len({score.conditions for score in scores.values()}) == 1,
+        comparable=len({score.conditions for score in scores.values()}) == 1 and len(measured) == 1,
         samples_missing=max(0, len(stage.models) * stage.samples * asked - len(samples)),
     )
 
@@ -92,6 +94,7 @@ def _score(
         unscored=sum(sample.weight is None for sample in samples) if stage.reward else 0,
         pass_at_k=metrics.pass_at_k(counts, stage.samples),
         avg_tokens=metrics.average_tokens(samples),
+        forced=metrics.share([sample.forced > 0 for sample in samples]),
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
         unanswered=metrics.share([sample.extracted is None for sample in samples]),
         ungraded=len(samples) - sum(n for n, _ in counts),

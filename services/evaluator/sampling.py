@@ -64,7 +64,7 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
 async def _draws(endpoint: Endpoint, question: Message, stage: EvaluateStage) -> list[Drawn]:
     """`stage.samples` answers to one request."""
     completion = await endpoint.chat([question], n=stage.samples, sampling=stage.sampling)
-    tokens = tokens_of(completion.choices, completion.completion_tokens)
+    tokens = completion.each or tokens_of(completion.choices, completion.completion_tokens)
     return [Drawn(choice, count, completion.prompt_tokens) for choice, count in zip(completion.choices, tokens, strict=True)]
 
 
@@ -90,7 +90,7 @@ async def grade(gold: str, extracted: str | None) -> tuple[bool, str | None]:
 
 
 def tokens_of(choices: Sequence[Choice], total: int) -> list[int]:
-    """Output tokens of each choice: its ids counted, or, where the endpoint tells only the sum, that shared out by length of text.
+    """Output tokens of each choice of a request: its ids counted, or, where only the sum is told, that shared out by length.
 
     The counts sum to `total` in the latter case, so an average over samples is exact either way.
     """

@@ -60,7 +60,9 @@ def heading(figure: Figure, report: RunReport, title: str, notes: Sequence[str])
     figure.text(0.035, 0.885, about, fontsize=9.5, color=QUIET, va="center")
     shown = [*notes]
     if not report.comparable:
-        shown.append("measured under different conditions: not comparable")
+        shown.append("measured under different conditions or on different problems: not comparable")
+    if unknown := [name for name, score in report.models.items() if not score.avg_tokens]:
+        shown.append(f"tokens not told, drawn at the left: {', '.join(unknown)}")
     if report.samples_missing:
         shown.append(f"{report.samples_missing} samples missing")
     figure.text(0.96, 0.025, " · ".join(shown), fontsize=8, color=QUIET, ha="right", va="center")

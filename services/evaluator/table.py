@@ -57,7 +57,7 @@ def _row(name: str, score: ModelScore, header: list[str], keywords: list[str]) -
         name,
         accuracy,
         f"{100 * score.pass_at_k:.1f}",
-        f"{100 * score.maj_at_k:.1f}",
+        "–" if score.conditions.judge else f"{100 * score.maj_at_k:.1f}",
         *(_weighted(score) for title in header if title.startswith(WEIGHTED)),
         f"{score.avg_tokens:.0f}" if score.avg_tokens else "–",
         *(f"{100 * value:.1f}%" for value in shares),
@@ -122,7 +122,12 @@ def _notes(report: RunReport) -> list[str]:
             f"{_forcing(conditions)}."
         )
     if not report.comparable:
-        notes.append("**Not comparable:** the models were measured under different conditions.")
+        notes.append("**Not comparable:** the models were measured under different conditions, or on different problems.")
+    if any(score.conditions.judge for score in report.models.values()):
+        notes.append("No Maj@k of what a judge graded: a majority of verdicts is no answer that a model could give.")
+    for name, score in report.models.items():
+        if score.forced:
+            notes.append(f"{name}: {100 * score.forced:.1f}% of the samples were made to answer, or to go on.")
     if any(score.score_mean is not None for score in report.models.values()):
         notes.append("Score: the judge's, 0 to 100; pass@1 counts what reached the pass mark.")
     if any(score.conditions.reward for score in report.models.values()):

@@ -3,6 +3,7 @@ writes the report.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from services.evaluator.groups import Traits, traits_of
@@ -10,7 +11,7 @@ from services.evaluator.measuring import measure
 from services.evaluator.pick import pick
 from services.evaluator.regrading import Measured, changes, earlier, regrade
 from services.evaluator.report import NothingGraded, Served, build_report, publish
-from shared.contracts.report import RunReport
+from shared.contracts.report import ModelScore, RunReport
 from shared.contracts.stages import EvaluateStage, PickStage
 from shared.contracts.thought import Response
 from shared.ledger.items import NewRecord, Result
@@ -58,12 +59,27 @@ def _traits(work: Work, problems: str, measured: set[str]) -> dict[str, Traits]:
     return traits_of(bodies, measured)
 
 
+async def _on_same_problems(work: Work, stage: PickStage, report: RunReport) -> Mapping[str, ModelScore]:
+    """Figures of what is to be picked from, on the problems that were measured with all of it: items of some models died."""
+    samples = [Response.model_validate(body) for body in await work.records(stage.measured, "sample")]
+    problems = [{one.problem_id for one in samples if one.model == name} for name in stage.models]
+    common = set.intersection(*problems)
+    if not common:
+        raise Hopeless(f"`{stage.measured}` measured no problem with all of {', '.join(stage.models)}: items of it died")
+    kept = [one for one in samples if one.problem_id in common]
+    measured: EvaluateStage = work.recipe.stages[stage.measured].model_copy(update={"models": stage.models})
+    served = [Served.model_validate(body) for body in await work.records(stage.measured, "served")]
+    args = work.origin(), report.benchmark, measured, work.recipe.seed, kept, served, None, {}
+    return (await asyncio.to_thread(build_report, *args)).models
+
+
 @handles("pick")
 async def choose(work: Work) -> Result:
     """The `pick` record."""
     stage: PickStage = work.stage
     (body,) = await work.records(stage.measured, "report")
-    scores = RunReport.model_validate(body).models
+    report = RunReport.model_validate(body)
+    scores = await _on_same_problems(work, stage, report) if report.samples_missing else report.models
     if missing := [name for name in stage.models if name not in scores]:
         raise Hopeless(f"`{stage.measured}` has no figures of {', '.join(missing)}: their items died, so nothing can be picked")
     found = pick(stage, scores, work.origin())

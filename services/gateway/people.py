@@ -54,10 +54,10 @@ def compared(model: str, scorer: str, scores: Sequence[PersonScore], samples: di
         model=model,
         scorer=scorer,
         n=len(scores),
-        right=fmean(_is_right(score.verdict, samples[score.sample]) for score in scores) if scores else None,
+        right=fmean(_is_right(score.verdict, one) for score, one in graded) if graded else None,
         machine_right=fmean(one.verified for _, one in graded) if graded else None,
         equal=fmean(score.verdict == _machine(one) for score, one in graded) if graded else None,
-        mean=fmean(numbers) if numbers else None,
+        mean=fmean(mine for mine, _ in pairs) if pairs else fmean(numbers) if numbers else None,
         machine_mean=fmean(other for _, other in pairs) if pairs else None,
         correlation=_correlation(pairs),
     )

@@ -80,6 +80,11 @@ def _facts(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint, unit: str)
         "base": f"`{checkpoint.base}`",
         "prompt": f"`{origin.prompt}`",
         "weights trained": "all" if stage.lora is None else _adapter(stage),
+        **(
+            {"left out, being too long": f"{checkpoint.too_long} (or their counterparts of the other arm are)"}
+            if checkpoint.too_long
+            else {}
+        ),
         "steps, epochs": f"{checkpoint.steps}, {checkpoint.epochs}",
         "batch size": f"{stage.batch_size}",
         "learning rate": f"{stage.learning_rate:g} (linear decay, AdamW, fp32 master copy of bf16 weights)",
@@ -110,10 +115,11 @@ def _peft(stage: TrainStage) -> str:
 
 
 def code_version() -> str:
-    """This system's version, and the commit of the checkout it runs from, where it runs from one."""
+    """This system's version and, where it runs from a checkout, that one's commit: `-dirty` where files differ from it."""
     version = importlib.metadata.version("longthought")
     root = Path(__file__).parents[2]
     if not (root / ".git").exists() or (git := shutil.which("git")) is None:
         return version
-    found = subprocess.run([git, "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    told = [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
+    found = subprocess.run(told, capture_output=True, text=True, check=False)
     return f"{version}+{found.stdout.strip()}" if found.returncode == 0 else version

@@ -11,6 +11,7 @@ from services.trainer.job import REFUSED, Sample
 from services.trainer.launch import accelerate_file
 from services.trainer.sinks import missing_sink
 from shared.contracts.stages import TrainStage
+from shared.engines.gpus import visible_gpus
 
 SECONDS = 300.0
 PROBE = Sample(id="probe", problem_id="probe", prompt="What is 2 + 3?", completion="Step 1: 2 + 3 = 5.\nThe answer is 5.")
@@ -45,7 +46,7 @@ def check_trainable(model: str, judges: bool = False, max_length: int = 1) -> No
 
 def check_machine(name: str, stage: TrainStage) -> None:
     """What a train stage asks of the machine is here: devices, libraries, the accelerate configuration. Raises NotTrainable."""
-    cards = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    cards = len(visible_gpus())
     wanted = []
     if stage.lora and stage.lora.quantised:
         wanted.append(("a CUDA device", cards > 0, "lora.quantised"))
@@ -77,7 +78,7 @@ def problem_of(folder: Path, judges: bool = False, max_length: int = 1) -> str |
         MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
     )
 
-    from services.trainer.data import DataError, check_length, check_mask, encode, end_tokens, separator
+    from services.trainer.data import DataError, check_length, check_mask, encode, end_tokens, separator, stops
 
     if not any(folder.glob("*.safetensors")):
         return f"{folder} holds no *.safetensors weights"
@@ -95,7 +96,7 @@ def problem_of(folder: Path, judges: bool = False, max_length: int = 1) -> str |
         return "its tokenizer has no chat template: take an instruct model, or add one to its folder"
     try:
         check_length(config, max_length)
-        ends = end_tokens(tokenizer, None)
+        ends = end_tokens(tokenizer, stops(folder))
         check_mask(tokenizer, PROBE, encode(tokenizer, PROBE, ends), ends)
         if judges:
             separator(tokenizer)

@@ -24,6 +24,8 @@ from shared.settings import settings
 
 COMPLETE = "complete"
 """The file that is written last into a checkpoint: one without it was cut short."""
+METRICS = "tensorboard"
+"""The folder of metrics beside the checkpoints, which all attempts write into."""
 FULL = 16 << 20
 """Bytes free on a disk, below which whatever failed may have failed for want of room."""
 
@@ -54,18 +56,28 @@ def mark_complete(folder: Path) -> None:
 
 
 def newest(folder: Path) -> Path | None:
-    """The last complete checkpoint, or None. Incomplete ones are deleted: they were cut short by a kill."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: _step(path.name))
-    for path in found:
-        if not (path / COMPLETE).exists():
+    """The last complete checkpoint, or None."""
+    found = (path for path in folder.glob("checkpoint-*") if (path / COMPLETE).exists())
+    return max(found, key=lambda path: _step(path.name), default=None)
+
+
+def clear(folder: Path, keep: Path | None) -> None:
+    """Deletes all checkpoints but one: older ones, and those that a kill cut short. Nobody else may be saving there.
+
+    The marker goes first: what a kill leaves of a folder that is being deleted is no checkpoint.
+    """
+    for path in folder.glob("checkpoint-*"):
+        if path != keep:
+            (path / COMPLETE).unlink(missing_ok=True)
             shutil.rmtree(path)
-    return next((path for path in reversed(found) if path.exists()), None)
 
 
 def mirror_checkpoint(folder: Path, mirror: str) -> None:
-    """Copies a checkpoint to the artifact store, its marker last, then deletes the older copies."""
+    """Copies a checkpoint to the artifact store, its marker last, then deletes the older copies; and the metrics beside it."""
     upload_folder(folder, f"{mirror}/{folder.name}")
     write_bytes(f"{mirror}/{folder.name}/{COMPLETE}", b"")
+    if (folder.parent / METRICS).exists():
+        upload_folder(folder.parent / METRICS, f"{mirror}/{METRICS}")
     for name in _mirrored(mirror):
         if _step(name) < _step(folder.name):
             delete_folder(f"{mirror}/{name}")
@@ -83,9 +95,18 @@ def fetch(place: Place) -> None:
     mirrored = _mirrored(place.mirror) if place.mirror else []
     here = newest(place.folder)
     if mirrored and (here is None or _step(mirrored[-1]) > _step(here.name)):
-        target = place.folder / mirrored[-1]
-        download_folder(f"{place.mirror}/{mirrored[-1]}", target)
-        mark_complete(target)
+        _download(f"{place.mirror}/{mirrored[-1]}", place.folder / mirrored[-1])
+        if any(path.startswith(f"{METRICS}/") for path, _ in list_files(str(place.mirror))):
+            _download(f"{place.mirror}/{METRICS}", place.folder / METRICS)
+
+
+def _download(url: str, target: Path) -> None:
+    """A folder as a whole or not at all: its marker may come before its weights, so it has its name once all of it is there."""
+    unfinished = target.with_name("fetching")
+    for folder in (unfinished, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    download_folder(url, unfinished)
+    unfinished.rename(target)
 
 
 def discard(place: Place) -> None:

@@ -66,6 +66,13 @@ def context_of(config: Any) -> int | None:
     return int(max(positions, *scaled))
 
 
+def stops(base: Path) -> Any:
+    """Ids at which a model's generation stops, if its folder says."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig.from_pretrained(base).eos_token_id if (base / "generation_config.json").exists() else None
+
+
 def end_tokens(tokenizer: Any, generation_eos: int | Sequence[int] | None) -> set[int]:
     """Ids that end an assistant's turn: the tokenizer's and those at which generation stops. Raises DataError if there are none."""
     extra = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])
@@ -81,9 +88,8 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     Raises DataError if the chat template changes the completion (R1-style ones strip what precedes `</think>`), renders the
     prompt differently once an answer follows, or writes no end-of-turn token after the answer.
     """
-    prompt = rendered_prompt(tokenizer, sample.id, sample.prompt)
-    user = {"role": "user", "content": sample.prompt}
-    whole = _rendered(tokenizer, sample.id, [user, {"role": "assistant", "content": sample.completion}])
+    prompt = rendered_prompt(tokenizer, sample.id, sample.turns)
+    whole = _rendered(tokenizer, sample.id, [*sample.turns, {"role": "assistant", "content": sample.completion}])
     if not whole.startswith(prompt):
         raise DataError(
             f"sample {sample.id}: the chat template changes the prompt before an answer: {prompt!r} is not the start of {whole!r}"
@@ -107,9 +113,9 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     return Encoded(prompt_ids + answer_ids[: end + 1], [IGNORED] * len(prompt_ids) + labels)
 
 
-def rendered_prompt(tokenizer: Any, name: str, prompt: str) -> str:
-    """A user's turn in the model's chat template, up to where the assistant's begins. Raises DataError, naming the sample."""
-    return _rendered(tokenizer, name, [{"role": "user", "content": prompt}], add_generation_prompt=True)
+def rendered_prompt(tokenizer: Any, name: str, turns: list[dict[str, str]]) -> str:
+    """A chat in the model's chat template, up to where the assistant's turn begins. Raises DataError, naming the sample."""
+    return _rendered(tokenizer, name, turns, add_generation_prompt=True)
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from services.trainer import data
-from services.trainer.job import Job, Pair, Sample
+from services.trainer.job import Job, Pair, Sample, user
 from services.trainer.models import adapter, load
 from services.trainer.rows import Common, Prepared, fitting
 
@@ -44,7 +44,7 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
 
 def _encode(tokenizer: PreTrainedTokenizerBase, pair: Pair, ends: set[int]) -> dict[str, list[int]]:
     if not pair.whole:
-        prompt = data.rendered_prompt(tokenizer, pair.id, pair.prompt) + pair.prefix
+        prompt = data.rendered_prompt(tokenizer, pair.id, [user(pair.prompt)]) + pair.prefix
         sides = {f"{side}_ids": data.token_ids(tokenizer, getattr(pair, side)) for side in ("chosen", "rejected")}
         return {"prompt_ids": data.token_ids(tokenizer, prompt), **sides}
     row: dict[str, list[int]] = {}

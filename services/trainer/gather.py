@@ -41,10 +41,12 @@ async def gather(work: Work, stage: TrainStage) -> list[Row]:
     mine = [record for records in found.values() for record in records]
     partner = PARTNER.get(stage.config) if stage.match_counts else None
     other: list[Trained] = []
+    beside: dict[str, Trained] = {}
     if partner:
         for kind, model in KINDS[partner].items():
             other += await _usable(work, stage.data, kind, model)
-        mine = matched(mine, other)
+        beside = matched(mine, other)
+        mine = [record for record in mine if record.id in beside]
     chosen = limited(mine, stage.max_samples, work.recipe.seed)
     if not chosen:
         counts = ", ".join(f"{len(records)} usable `{kind}` records" for kind, records in found.items())
@@ -54,10 +56,10 @@ async def gather(work: Work, stage: TrainStage) -> list[Row]:
             f"stages.{work.lease.stage}: nothing to train on: stage `{stage.data}` published {counts} of split `train`. "
             f"Its report says why sources were passed over; {REMEDIES.get(stage.config, REMEDY)}"
         )
-    return [_row(record, stage) for record in chosen]
+    return [_row(record, stage, beside.get(record.id)) for record in chosen]
 
 
-def _row(record: Trained, stage: TrainStage) -> Row:
+def _row(record: Trained, stage: TrainStage, beside: Trained | None) -> Row:
     named = {"id": record.id, "problem_id": record.problem_id}
     if isinstance(record, StepLabels):
         return Steps(**named, question=record.question.strip(), steps=record.steps, labels=record.labels)
@@ -65,8 +67,11 @@ def _row(record: Trained, stage: TrainStage) -> Row:
     if isinstance(record, PreferencePair):
         sides = record.model_dump(include={"prefix", "chosen", "rejected"})
         return Pair(**named, prompt=prompt, **sides, whole=record.tree_id is None)
+    chat = record.chat if isinstance(record, Example) else ()
+    other = beside.completion if isinstance(beside, Trainable) else ""
     wrong = () if stage.learn_wrong_steps or not isinstance(record, LongThought) else _parts(record, Role.WRONG_STEP)
-    return Sample(**named, prompt=prompt, completion=record.completion, answer=record.answer, unlearned=wrong)
+    learned = {"completion": record.completion, "answer": record.answer, "unlearned": wrong, "beside": other}
+    return Sample(**named, prompt=prompt, chat=chat, **learned)
 
 
 def _parts(thought: LongThought, role: Role) -> tuple[tuple[int, int], ...]:
@@ -103,11 +108,11 @@ def _by_problem(records: Iterable[T]) -> dict[str, list[T]]:
     return {problem: sorted(grouped[problem], key=lambda record: record.id) for problem in sorted(grouped)}
 
 
-def matched(mine: Iterable[T], other: Iterable[Trained]) -> list[T]:
-    """Of `mine`, for each problem that `other` has too, as many as both have: called either way round, it gives equal counts."""
+def matched(mine: Iterable[Trained], other: Iterable[Trained]) -> dict[str, Trained]:
+    """Ids of `mine` -> records of `other`: of each problem as many as both have, so either way round it gives the same pairs."""
     theirs = _by_problem(other)
     pairs = ((records, theirs.get(problem, [])) for problem, records in _by_problem(mine).items())
-    return [record for records, partners in pairs for record in records[: min(len(records), len(partners))]]
+    return {record.id: partner for records, partners in pairs for record, partner in zip(records, partners, strict=False)}
 
 
 def limited(records: Sequence[T], most: int | None, seed: int) -> list[T]:

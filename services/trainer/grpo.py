@@ -32,10 +32,13 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
     for sample in samples:
         if not sample.answer.strip():
             raise data.DataError(f"sample {sample.id}: it has no answer, by which completions are rewarded: leave its problem out")
-        tokens = len(data.token_ids(tokenizer, data.rendered_prompt(tokenizer, sample.id, sample.prompt)))
-        row = {"prompt": [{"role": "user", "content": sample.prompt}], "answer": sample.answer}
+        tokens = len(data.token_ids(tokenizer, data.rendered_prompt(tokenizer, sample.id, sample.turns)))
+        row = {"prompt": sample.turns, "answer": sample.answer}
         rows.append((row, tokens, tokens + job.rollout.max_tokens))
-    shown = "".join(f"{one.prompt}\n⟦{job.generations} completions, right where the answer is {one.answer}⟧" for one in samples[:1])
+    shown = "".join(
+        f"{one.turns[-1]['content']}\n⟦{job.generations} completions, right where the answer is {one.answer}⟧"
+        for one in samples[:1]
+    )
     return fitting(rows, job.max_length, shown)
 
 

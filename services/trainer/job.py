@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
-from shared.contracts.base import Frozen
+from shared.contracts.base import Frozen, Message
 from shared.contracts.models import Sampling
 from shared.contracts.stages import TrainStage
 from shared.contracts.stages.train import Lora, Method
@@ -18,18 +18,32 @@ REFUSED = 65
 """Exit code of a training whose model or data cannot work, on any attempt (EX_DATAERR)."""
 
 
+def user(text: str) -> dict[str, str]:
+    """A user's turn, as chat templates take it."""
+    return {"role": "user", "content": text}
+
+
 class Sample(Frozen):
-    """One conversation of one turn each: `completion` is what is learned (grpo: not looked at)."""
+    """A chat whose last turn is learned: `completion` (grpo: not looked at)."""
 
     id: str
     problem_id: str
     prompt: str
     """The user turn, as the model will see it when it is searched with and evaluated."""
+    chat: tuple[Message, ...] = ()
+    """The turns before the completion, where an existing chat was imported: in the place of `prompt`."""
     completion: str
     answer: str = ""
     """grpo: what a right completion's answer is."""
     unlearned: tuple[tuple[int, int], ...] = ()
     """Parts of `completion` without loss, as (start, end) in characters."""
+    beside: str = ""
+    """What another training, which is compared with this one, learns in its place: too long there, it is left out here."""
+
+    @property
+    def turns(self) -> list[dict[str, str]]:
+        """The chat before the completion, as chat templates take it."""
+        return [turn.model_dump() for turn in self.chat] or [user(self.prompt)]
 
 
 class Pair(Frozen):
@@ -104,7 +118,7 @@ class Started(Frozen):
     event: Literal["started"] = "started"
     samples: int
     too_long: int
-    """Samples longer than `max_length`, left out."""
+    """Samples left out because they, or what stands beside them, are longer than `max_length`."""
     steps: int
     train_tokens: int | None
     """Of all steps; None where they come from the model (grpo)."""
@@ -158,7 +172,7 @@ class Done(Frozen):
     loss: float
     """Mean over the last tenth of the steps (nats per loss token)."""
     seconds: float
-    """This attempt's, from the first step to the last."""
+    """From the first step to the last, of all attempts (steps that were lost with a killed one are not in it)."""
     tokens_per_second: float
 
 

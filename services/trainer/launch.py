@@ -11,14 +11,16 @@ import structlog
 from services.trainer.checkpoints import full_disk
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
 from services.trainer.sinks import places
+from shared.engines.gpus import visible_gpus
 from shared.engines.supervise import supervised
 from shared.settings import settings
 from shared.work.registry import Hopeless
 
 log = structlog.get_logger()
 
-GRACE_SECONDS = 60.0
-"""How long a training may take to finish its step and save a checkpoint once it is told to stop."""
+GRACE_SECONDS = 540.0
+"""How long a training may take to finish its step and save a checkpoint once it is told to stop: 7 billion weights with master copy
+and moments are 100 GB. Less than what containers are given to end (k8s/, docker-compose.yml)."""
 ON_CPU = {
     # glibc gives every large tensor fresh pages and takes them back; zeroing them costs a sixth of a step. So: keep them.
     "MALLOC_ARENA_MAX": "1",
@@ -58,10 +60,12 @@ def environment(processes: int = 1) -> dict[str, str]:
     One process sees one GPU: transformers would give it all of them, and as many times the batch.
     """
     fixed = {**places(), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    if not Path("/dev/nvidiactl").exists():
+    fixed["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(round(GRACE_SECONDS))  # or it kills several processes after 30 s
+    gpus = visible_gpus()
+    if not gpus:
         fixed |= {"ACCELERATE_USE_CPU": "true", **ON_CPU}
     elif processes == 1:
-        fixed["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        fixed["CUDA_VISIBLE_DEVICES"] = gpus[0]
     return {**os.environ, **fixed}
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from services.trainer.checkpoints import mark_complete, mirror_checkpoint
+from services.trainer.checkpoints import clear, mark_complete, mirror_checkpoint
 from services.trainer.data import DataError
 from services.trainer.job import Event, Job, Saved, Step
 from services.trainer.stopping import Stopping
+
+SECONDS = "seconds_of_all_attempts"
+"""Key of a log entry of the trainer's state, which a checkpoint holds."""
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -40,21 +44,23 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._tell = tell
         self._first = self._seen = 0
         self._began = time.monotonic()
+        self._earlier = 0.0
         self.stopped = False
 
     @property
     def seconds(self) -> float:
-        """Since this attempt's first step began."""
-        return time.monotonic() - self._began
+        """Of all attempts, up to now; steps that were lost with a killed one are not in it."""
+        return self._earlier + time.monotonic() - self._began
 
     def tokens_per_second(self, state: TrainerState) -> float:
         """Over this attempt's steps."""
         trained = sum(self._tokens[self._first : state.global_step]) if self._tokens else state.num_input_tokens_seen - self._seen
-        return float(trained / max(self.seconds, 1e-9))
+        return float(trained / max(time.monotonic() - self._began, 1e-9))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Starts the clock."""
+        """Starts the clock; of a training that goes on, where its checkpoint's stood."""
         self._first, self._seen = state.global_step, state.num_input_tokens_seen
+        self._earlier = next((entry[SECONDS] for entry in reversed(state.log_history) if SECONDS in entry), 0.0)
         self._began = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -68,6 +74,8 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         """Tells of the step just taken. Raises DataError if the loss is no number any more."""
         if not math.isfinite(logs.get("loss", 0.0)):
             raise DataError(f"the loss became {logs['loss']} in step {state.global_step}: the learning rate is too high")
+        if "loss" in logs:
+            state.log_history[-1][SECONDS] = round(self.seconds, 3)  # saved with the next checkpoint
         if state.is_world_process_zero and "loss" in logs:
             self._tell(
                 Step(
@@ -83,13 +91,15 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Copies the checkpoint to the mirror, if there is one, and declares it complete."""
+        """Copies the checkpoint to the mirror, if there is one, declares it complete, and deletes the older ones."""
+        PartialState().wait_for_everyone()  # each process writes a part of it
         if not state.is_world_process_zero:
             return
         folder = self._checkpoints / f"checkpoint-{state.global_step}"
         if self._mirror:
             mirror_checkpoint(folder, self._mirror)
         mark_complete(folder)
+        clear(self._checkpoints, keep=folder)
         self._tell(Saved(step=state.global_step))
 
 

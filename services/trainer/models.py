@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, TaskType, prepare_model_for_kbit_trainin
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, Trainer
 
 from services.trainer.job import Job
+from shared.engines.models import HUB_ID
 
 EAGER_LENGTH = 768
 """Up to this length attention by plain matrix products is the faster one on a CPU; beyond, its matrices take too much memory (of
@@ -63,7 +64,7 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
         return
     output = Path(job.output)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if job.lora and job.base_name:  # not the folder that it lay in here
+    if job.lora and HUB_ID.fullmatch(job.base_name):  # not the folder that it lay in here; peft can load no other name of it
         model.peft_config["default"].base_model_name_or_path = job.base_name
     if job.lora is None or not job.lora.merge:
         model.save_pretrained(output, state_dict=sharded)

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from services.trainer import data
-from services.trainer.job import Job, Steps
+from services.trainer.job import Job, Steps, user
 from services.trainer.models import adapter, load
 from services.trainer.rows import Common, Prepared, fitting
 
@@ -50,7 +50,7 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, sample: Steps, separator: int) -> data.Encoded:
-    ids = data.token_ids(tokenizer, data.rendered_prompt(tokenizer, sample.id, sample.question))
+    ids = data.token_ids(tokenizer, data.rendered_prompt(tokenizer, sample.id, [user(sample.question)]))
     labels = [data.IGNORED] * len(ids)
     for step, label in zip(sample.steps, sample.labels, strict=True):
         tokens = data.token_ids(tokenizer, step)

@@ -33,7 +33,7 @@ class Common:
 
 
 def fitting(rows: Iterable[tuple[dict[str, Any], int, int]], max_length: int, shown: str) -> Prepared:
-    """From (row, its tokens, the tokens of its longest sequence). Raises DataError if none fits into `max_length`."""
+    """From (row, its tokens, the tokens of its longest sequence or its counterpart's). Raises DataError if none fits."""
     rows = list(rows)
     kept = [(row, tokens) for row, tokens, longest in rows if longest <= max_length]
     if not kept:

@@ -42,7 +42,10 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
     samples = data.read(job, Sample)
     encoded = [data.encode(tokenizer, sample, ends) for sample in samples]
     data.check_mask(tokenizer, samples[0], encoded[0], ends)
-    rows = ((one.__dict__, len(one.input_ids), len(one.input_ids)) for one in encoded)
+    lengths = [len(one.input_ids) for one in encoded]
+    others = [sample.model_copy(update={"completion": sample.beside, "unlearned": ()}) for sample in samples]
+    beside = [len(data.encode(tokenizer, other, ends).input_ids) if other.completion else 0 for other in others]
+    rows = [(one.__dict__, own, max(own, other)) for one, own, other in zip(encoded, lengths, beside, strict=True)]
     return fitting(rows, job.max_length, data.shown(tokenizer, encoded[0]))
 
 

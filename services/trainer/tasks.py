@@ -28,6 +28,8 @@ from shared.work.registry import Hopeless, handles
 
 log = structlog.get_logger()
 PROGRESS_SECONDS = 1.0
+CODE = code_version()
+"""Of what this process loaded: asked before anybody changes the checkout."""
 
 
 @handles("preflight.trainable")
@@ -59,7 +61,10 @@ async def train(work: Work) -> Result:
     cache = settings().cache_dir.expanduser() / "training"
     with all_or_nothing(work.folder, cache, place.folder):
         cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=cache))
+        mine = f"scratch-{work.lease.item_id.replace('/', '-')}-"  # an attempt that was killed could not delete its own
+        for left in cache.glob(f"{mine}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=mine, dir=cache))
         try:
             await asyncio.to_thread(write_rows, scratch / "rows.jsonl", rows)
             await asyncio.to_thread(checkpoints.fetch, place)
@@ -95,7 +100,7 @@ async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result
         data=stage.data,
         config=stage.config,
         seed=stage.seed,
-        code=code_version(),
+        code=CODE,
         samples=started.samples,
         steps=done.steps,
         epochs=done.epochs,
@@ -104,11 +109,12 @@ async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result
         seconds=done.seconds,
         device=started.device,
         resumed_from=started.resumed_from,
+        too_long=started.too_long,
     )
     (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
     place = checkpoints.Place(Path(job.checkpoints), job.mirror)
     await asyncio.to_thread(upload_folder, scratch / "model", uri)
-    await asyncio.to_thread(upload_folder, place.folder / "tensorboard", f"{work.folder}/tensorboard")
+    await asyncio.to_thread(upload_folder, place.folder / checkpoints.METRICS, f"{work.folder}/{checkpoints.METRICS}")
     body = checkpoint.model_dump(mode="json")
     summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
     return Result(

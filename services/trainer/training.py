@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PrinterCallback, Trainer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, Trainer
 
 from services.trainer import data
-from services.trainer.checkpoints import newest
+from services.trainer.checkpoints import METRICS, clear, newest
 from services.trainer.job import Done, Event, Job, Started, Stopped
 from services.trainer.memory import GivesBack
 from services.trainer.metrics import Reporter, mean_loss
@@ -58,7 +58,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     if tokenizer.chat_template is None:
         raise data.DataError(f"{job.base}: the tokenizer has no chat template: take an instruct model, or add one to its folder")
     data.check_length(AutoConfig.from_pretrained(job.base), job.max_length)
-    prepared = method.prepare(job, tokenizer, data.end_tokens(tokenizer, _stops(Path(job.base))))
+    prepared = method.prepare(job, tokenizer, data.end_tokens(tokenizer, data.stops(Path(job.base))))
     batch = job.batch_size // (job.generations if job.method == "grpo" else 1)
     order = data.schedule(prepared.lengths, batch, job.epochs, job.seed, job.train_tokens)
     steps = len(order) // batch
@@ -69,7 +69,6 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     longest = max(prepared.lengths) + written
     micro = _micro_batch(job, [length + written for length in prepared.lengths], MICRO_TOKENS["cuda" if cuda else "cpu"])
 
-    last = newest(Path(job.checkpoints))
     reporter = Reporter(tokens, len(order) / len(prepared.rows), stopping, job, method.FIGURES, tell)
     common = Common(_arguments(job, steps, micro, cuda), tokenizer, reporter)
     trainer = method.build(job, Dataset.from_list([prepared.rows[place] for place in order]), longest, common)
@@ -80,7 +79,9 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     if not trainer.is_deepspeed_enabled:  # which keeps master copies of its own
         trainer.optimizer_cls_and_kwargs = (MasterAdamW, {"lr": job.learning_rate})
     first = trainer.is_world_process_zero()
+    last = newest(Path(job.checkpoints))  # every process is here, so none of an earlier attempt is left that could be saving
     if first:
+        clear(Path(job.checkpoints), keep=last)
         tell(
             Started(
                 samples=len(prepared.rows),
@@ -98,7 +99,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
         if first:
             tell(Stopped(step=trainer.state.global_step))
         return
-    loss = mean_loss(trainer.state.log_history)
+    loss, seconds, speed = mean_loss(trainer.state.log_history), reporter.seconds, reporter.tokens_per_second(trainer.state)
     save(job, trainer, tokenizer)
     if first:
         tell(
@@ -107,15 +108,10 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
                 epochs=round(len(order) / len(prepared.rows), 3),
                 train_tokens=sum(tokens) if tokens else trainer.state.num_input_tokens_seen,
                 loss=loss,
-                seconds=round(reporter.seconds, 1),
-                tokens_per_second=round(reporter.tokens_per_second(trainer.state), 1),
+                seconds=round(seconds, 1),
+                tokens_per_second=round(speed, 1),
             )
         )
-
-
-def _stops(base: Path) -> Any:
-    """Ids at which the model's generation stops, if it says."""
-    return GenerationConfig.from_pretrained(base).eos_token_id if (base / "generation_config.json").exists() else None
 
 
 def _micro_batch(job: Job, lengths: Sequence[int], tokens: int) -> int:
@@ -130,7 +126,7 @@ def _micro_batch(job: Job, lengths: Sequence[int], tokens: int) -> int:
 
 def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> dict[str, Any]:
     """Of transformers' TrainingArguments."""
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(job.checkpoints) / "tensorboard")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(job.checkpoints) / METRICS)
     return {
         "output_dir": job.checkpoints,
         "max_steps": steps,
@@ -147,7 +143,6 @@ def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> dict[str, Any]:
         "logging_nan_inf_filter": False,  # a loss that is no number is to be seen
         "save_strategy": "steps",
         "save_steps": job.save_steps,
-        "save_total_limit": 1,
         "seed": job.seed,
         "report_to": sinks(),
         "run_name": job.name,

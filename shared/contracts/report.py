@@ -71,6 +71,8 @@ class ModelScore(Frozen):
     avg_tokens: Annotated[float, Field(ge=0)]
     truncated: Share
     """Share of samples cut by the token limit."""
+    forced: Share = 0.0
+    """Share of samples that budget forcing made to answer, or to go on."""
     unanswered: Share
     """Share of samples that state no final answer."""
     ungraded: Annotated[int, Field(ge=0)] = 0
@@ -233,6 +235,9 @@ class Checkpoint(Record):
     loss: float
     """Mean training loss over the last tenth of the steps (nats per token)."""
     seconds: float
+    """From the first step to the last, of all attempts (steps that were lost with a killed one are not in it)."""
+    too_long: int = 0
+    """Samples left out because they, or their counterparts of the other arm, are longer than `max_length`."""
     device: str = ""
     """What it was trained on: a GPU's name, or `cpu (2 threads)`."""
     resumed_from: int | None = None

@@ -47,14 +47,15 @@ class PeopleScore(Frozen):
     scorer: str
     """`all`: everybody's, where there are several."""
     n: int
-    right: Share
-    """Of the person's verdicts."""
-    machine_right: Share
+    """Samples that the person scored; those that the machine could not grade are in none of the shares."""
+    right: Share | None
+    """Of the person's verdicts; None where the machine could grade none of the samples."""
+    machine_right: Share | None
     """Of the judge's (or the grader's) on the same samples."""
-    equal: Share
-    """Share of the samples on which both give the same verdict; those that the machine could not grade are left out."""
+    equal: Share | None
+    """Share of the samples on which both give the same verdict."""
     mean: Score | None = None
-    """Of the scores, where there are any."""
+    """Of the person's scores, of samples that the judge scored, too, where there are any."""
     machine_mean: Score | None = None
     correlation: Annotated[float | None, Field(ge=-1, le=1)] = None
     """Pearson's, between the person's scores and the judge's; None for fewer than two, or where one side is constant."""

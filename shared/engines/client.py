@@ -85,6 +85,8 @@ class Completion:
     choices: tuple[Choice, ...]
     prompt_tokens: int
     completion_tokens: int
+    each: tuple[int, ...] = ()
+    """Output tokens of each choice, where every one took a request of its own; else empty."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,8 @@ class Endpoint:
             answers += [task.result() for task in tasks]
         choices = [self._read(choice, read) for answer in answers for choice in answer["choices"]]
         usages = [_usage(answer) for answer in answers]
-        return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages))
+        each = tuple(usage[1] for usage in usages) if len(answers) == len(choices) == n else ()
+        return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages), each)
 
     async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """One metered request, with at least one choice in its answer; answered from the cache where that has it."""

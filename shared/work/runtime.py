@@ -29,6 +29,8 @@ from shared.work.registry import Hopeless, handler_of
 
 log = structlog.get_logger()
 
+GIVE_BACK_SECONDS = 560.0
+"""How long a worker that stops waits for its items: a training saves its checkpoint first (services/trainer/launch.py)."""
 DECIDING = (LeaseLost, SpendCapReached, EndpointDown, EngineDied, Hopeless)
 
 
@@ -84,7 +86,7 @@ class Runtime:
 
     def close(self) -> None:
         """After `stop`: waits until every item in hand is given back, then stops the engines and the loop."""
-        wait(list(self._working), timeout=60)  # the loop gone, whoever works one would wait for ever
+        wait(list(self._working), timeout=GIVE_BACK_SECONDS)  # the loop gone, whoever works one would wait for ever
         asyncio.run_coroutine_threadsafe(self._engines.close(), self._loop).result(timeout=60)
         self._loop.call_soon_threadsafe(self._loop.stop)
 

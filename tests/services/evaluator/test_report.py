@@ -12,6 +12,7 @@ from services.evaluator.report import NothingGraded, Served, build_report
 from services.evaluator.sampling import tokens_of
 from services.evaluator.table import markdown
 from shared.contracts.base import Origin
+from shared.contracts.grading import Judgement
 from shared.contracts.models import ProblemSource
 from shared.contracts.report import Conditions, ModelScore, RunReport
 from shared.contracts.stages import EvaluateStage
@@ -98,6 +99,33 @@ def test_models_served_by_different_engines_are_not_comparable() -> None:
     made = build_report(ORIGIN, "sums", stage, 0, samples, served, 1, {})
     assert not made.comparable
     assert [made.models[name].uri for name in ("a", "b")] == ["some/a", "some/b"]
+
+
+def test_models_measured_on_different_problems_are_not_comparable() -> None:
+    stage = EvaluateStage(models=("a", "b"), problems="held", samples=1)
+    served = [Served(model=model, uri=model, engine="fake", prompt="solve@1") for model in ("a", "b")]
+    samples = [response("a", "p1", 0), response("a", "p2", 0), response("b", "p2", 0), response("b", "p3", 0)]
+    made = build_report(ORIGIN, "sums", stage, 0, samples, served, 3, {})
+    assert made.models["a"].conditions == made.models["b"].conditions and not made.comparable
+    assert build_report(ORIGIN, "sums", stage, 0, [*samples[1:3]], served, 1, {}).comparable
+
+
+def test_forced_samples_are_counted_and_budgets_are_what_they_may_take() -> None:
+    stage = EvaluateStage(models=("a",), problems="held", samples=2, budget=64, answer_tokens=32)
+    samples = [response("a", "p1", 0, forced=1), response("a", "p1", 1), response("a", "p2", 0), response("a", "p2", 1)]
+    made = build_report(ORIGIN, "sums", stage, 0, samples, [], 2, {})
+    assert made.models["a"].forced == 0.25 and "a: 25.0% of the samples were made to answer" in markdown(made)
+    assert [point.budget for point in made.curves["a"] if point.kind == "majority"] == [96, 192]
+
+
+def test_verdicts_are_no_votes() -> None:
+    said = Judgement(rubric="facts", verdict="correct", reason="So it is.", model="some/judge", prompt="judge_facts@1")
+    stage = EvaluateStage(models=("a",), problems="held", samples=2, judge="j")
+    samples = [response("a", "p1", draw, judgement=said, extracted="correct") for draw in range(2)]
+    served = [Served(model="a", uri="a", engine="fake", prompt="respond@1", judge="some/judge (judge_facts@1)")]
+    made = build_report(ORIGIN, "facts", stage, 0, samples, served, 1, {})
+    assert {point.kind for point in made.curves["a"]} == {"cut"}
+    assert " | 100.0 | – |" in markdown(made) and "No Maj@k" in markdown(made)
 
 
 def test_a_model_of_which_nothing_could_be_graded_is_an_error() -> None:

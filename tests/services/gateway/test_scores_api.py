@@ -72,7 +72,7 @@ def test_scores_are_kept_beside_their_samples_and_reported(http: TestClient, mea
     assert list(rows) == ["Ann", "Ben", "all"]
     ann, ben, everybody = rows.values()
     # Ann: pass, fail, fail, safe, unsafe; the machine: pass, fail, pass, safe, and one that it could not grade
-    assert (ann["n"], ann["right"], ann["machine_right"], ann["equal"]) == (5, 0.4, 0.75, 0.75)
+    assert (ann["n"], ann["right"], ann["machine_right"], ann["equal"]) == (5, 0.5, 0.75, 0.75)
     assert (ann["mean"], ann["machine_mean"]) == (pytest.approx((90 + 20.5 + 50) / 3), pytest.approx(190 / 3))
     # of (90, 20.5, 50) and (80, 40, 70): the sum of the deviations' products over the root of that of their squares
     assert ann["correlation"] == pytest.approx(1355 / math.sqrt(2433.5 * 2600 / 3))
@@ -81,6 +81,11 @@ def test_scores_are_kept_beside_their_samples_and_reported(http: TestClient, mea
         pytest.approx(2 / 3),
         pytest.approx(2 / 3),
         None,
+    )
+    assert post(http, measured, "base,h,1,Cleo,unsafe").status_code == 201
+    rows = {row["scorer"]: row for row in http.get(f"/v1/runs/{measured}/report").json()["scores"]["measure"]}
+    assert [rows["Cleo"][key] for key in ("n", "right", "machine_right", "equal")] == [1, None, None, None], (
+        "it could not be graded"
     )
     assert (everybody["n"], everybody["equal"]) == (8, pytest.approx(5 / 7))
 

@@ -106,6 +106,13 @@ async def test_sft_takes_examples_and_verified_responses_of_split_train():
     assert samples[0].completion == "The answer is 5."
 
 
+async def test_an_imported_chat_is_trained_on_as_it_is():
+    turns = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 3?"})
+    chat = Example(**common(0, "a"), text="5.", chat=turns)
+    (sample,) = cast(list[Sample], await gather(cast(Work, FakeWork({}, {"example": [chat]}, compiled=False))))
+    assert sample.turns == [dict(turn) for turn in turns] and sample.completion == "5."
+
+
 async def test_both_arms_train_on_the_same_problems_equally_often():
     records: Records = {
         "thought": [thought(0, "a"), thought(1, "a"), thought(0, "b"), thought(0, "c"), thought(0, "e", "test")],
@@ -114,6 +121,9 @@ async def test_both_arms_train_on_the_same_problems_equally_often():
     journey = await gather(cast(Work, FakeWork({"config": "journey"}, records)))
     control = await gather(cast(Work, FakeWork({"config": "shortcut"}, records)))
     assert [sample.problem_id for sample in journey] == ["a", "b"] == [sample.problem_id for sample in control]
+    winding, direct = cast(list[Sample], journey), cast(list[Sample], control)
+    assert [one.beside for one in winding] == [one.completion for one in direct], "too long in one arm, left out of both"
+    assert [one.beside for one in direct] == [one.completion for one in winding]
     unmatched = await gather(cast(Work, FakeWork({"config": "journey", "match_counts": False}, records)))
     assert [sample.id for sample in unmatched] == ["a#0", "a#1", "b#0", "c#0"]
 
@@ -167,7 +177,11 @@ async def test_an_empty_dataset_is_hopeless_and_says_what_is_missing(train, reco
 def test_matching_and_limiting_keep_the_arms_equal(mine, theirs, most):
     thoughts = [thought(number, problem) for number, problem in enumerate(mine)]
     shortcuts = [shortcut(number, problem) for number, problem in enumerate(theirs)]
-    left, right = matched(thoughts, shortcuts), matched(shortcuts, thoughts)
+    forth, back = matched(thoughts, shortcuts), matched(shortcuts, thoughts)
+    assert {one: partner.id for one, partner in forth.items()} == {partner.id: one for one, partner in back.items()}
+    left = [record for record in thoughts if record.id in forth]
+    right = [record for record in shortcuts if record.id in back]
+    left, right = limited(left, None, 7), limited(right, None, 7)
     problems = [record.problem_id for record in left]
     assert problems == [record.problem_id for record in right]
     assert all(problems.count(problem) == min(mine.count(problem), theirs.count(problem)) for problem in set(mine))

@@ -133,6 +133,32 @@ def test_micro_batches_change_nothing_but_rounding(tmp_path, tiny_model, method)
 
 
 def test_packed_samples_do_not_see_each_other(tmp_path, tiny_model):
+    """A word of the first changes nothing of what is predicted in the second; without the packing's positions it would."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+
+    from services.trainer import sft
+    from services.trainer.rows import Common
+    from services.trainer.training import _arguments
+
+    job = job_in(tmp_path / "job", tiny_model, "sft", packing=True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    rows = sft.prepare(job, tokenizer, {tokenizer.eos_token_id}).rows[:2]
+    common = Common(_arguments(job, 1, 2, cuda=False), tokenizer, TrainerCallback())
+    trainer = sft.build(job, Dataset.from_list(rows), 64, common)
+    packed = next(iter(trainer.get_train_dataloader()))
+    assert packed["input_ids"].shape[0] == 1 and "attention_mask" not in packed
+    second = int((packed["position_ids"][0] == 0).nonzero()[1])
+    changed = packed["input_ids"].clone()
+    changed[0, 3] += 1
+    differ = {}
+    for name, positions in (("packed", packed["position_ids"]), ("in a row", None)):
+        with torch.no_grad():
+            one, other = (trainer.model(input_ids=ids, position_ids=positions).logits[0] for ids in (packed["input_ids"], changed))
+        differ[name] = not torch.equal(one[second:], other[second:])
+        assert not torch.equal(one[3:second], other[3:second])
+    assert differ == {"packed": False, "in a row": True}
     losses = [
         [step.loss for step in run(job_in(tmp_path / str(packing), tiny_model, "sft", packing=packing, epochs=1)).of(Step)]
         for packing in (False, True)
@@ -170,7 +196,7 @@ def test_an_adapter_is_merged_or_left_apart(tmp_path, tiny_model, method):
     assert set(base) <= set(merged) and {tensor.dtype for tensor in merged.values()} == {torch.bfloat16}
     changed = {name for name in base if not torch.equal(base[name], merged[name])}
     assert any("q_proj" in name for name in changed) and not any("embed" in name or "norm" in name for name in changed)
-    assert not (tmp_path / "adapter").exists()
+    assert not (tmp_path / "merged/adapter").exists()
 
     run(job_in(tmp_path / "apart", tiny_model, method, lora=Lora(rank=4, merge=False)))
     names = {path.name for path in (tmp_path / "apart/model").iterdir()}

@@ -1,5 +1,8 @@
 """Trainings whose weights two processes share, over gloo on CPUs: accelerate's FSDP itself (`fsdp_on_cpus.py` says how), ZeRO-3."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from services.trainer import launch
@@ -37,6 +40,18 @@ async def train_sharded(folder, job: Job, stop_at: int | None = None) -> Listene
     return listener
 
 
+def apart(theirs: dict[str, Any], mine: dict[str, Any], base: Path) -> float:
+    """How far two trained models are from each other, as a share of how far the training went from its base."""
+    from safetensors.torch import load_file
+
+    begun = load_file(base / "model.safetensors")
+    between, gone = (
+        sum(float(one[name].float().sub(other[name].float()).square().sum()) for name in begun) ** 0.5
+        for one, other in ((theirs, mine), (mine, begun))
+    )
+    return between / gone
+
+
 @slow
 @pytest.mark.usefixtures("sharded")
 @pytest.mark.parametrize("method", ["sft", "dpo", "prm", "adapter"])
@@ -52,8 +67,7 @@ async def test_two_processes_that_share_the_weights_train_as_one(tmp_path, tiny_
     assert len(together.of(Started)) == len(together.of(Done)) == 1, "one process speaks for both"
     mine, theirs = weights(tmp_path / "alone"), weights(tmp_path / "together")
     assert mine.keys() == theirs.keys(), "the whole model is saved, not a part"
-    for name, weight in mine.items():
-        assert theirs[name].dtype == torch.bfloat16 and torch.allclose(theirs[name].float(), weight.float(), atol=2e-2), name
+    assert {weight.dtype for weight in theirs.values()} == {torch.bfloat16} and apart(theirs, mine, tiny_model) < 0.1
 
 
 @slow
@@ -71,8 +85,7 @@ async def test_a_sharded_training_that_is_stopped_ends_as_if_it_had_not_been(tmp
     losses = [step.loss for step in whole.of(Step)]
     assert [step.loss for step in rest.of(Step)] == pytest.approx(losses[started.resumed_from :], rel=1e-3)
     mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "halved")
-    for name, weight in mine.items():
-        assert theirs[name].float().sub(weight.float()).abs().max() < 1e-2, name
+    assert apart(theirs, mine, tiny_model) < 0.1
 
 
 @slow

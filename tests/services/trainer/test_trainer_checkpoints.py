@@ -1,11 +1,23 @@
 """Which checkpoint a new attempt goes on from."""
 
+import shutil
 import uuid
 from pathlib import Path
 
 import pytest
 
-from services.trainer.checkpoints import COMPLETE, Place, discard, fetch, mark_complete, mirror_checkpoint, newest, place_of
+from services.trainer.checkpoints import (
+    COMPLETE,
+    METRICS,
+    Place,
+    clear,
+    discard,
+    fetch,
+    mark_complete,
+    mirror_checkpoint,
+    newest,
+    place_of,
+)
 from shared.artifacts import delete_folder, list_files
 from shared.settings import Settings
 
@@ -19,13 +31,27 @@ def checkpoint(folder: Path, step: int, complete: bool = True) -> Path:
     return path
 
 
-def test_a_checkpoint_cut_short_is_deleted_and_the_one_before_it_taken(tmp_path):
+def test_a_checkpoint_cut_short_is_not_taken_and_what_is_not_needed_is_deleted(tmp_path):
     assert newest(tmp_path) is None
-    checkpoint(tmp_path, 80)
-    last = checkpoint(tmp_path, 100)
+    older, last = checkpoint(tmp_path, 80), checkpoint(tmp_path, 100)
     torn = checkpoint(tmp_path, 120, complete=False)
-    assert newest(tmp_path) == last
-    assert not torn.exists()
+    assert newest(tmp_path) == last and torn.exists(), "who looks deletes nothing: another may be writing it"
+    clear(tmp_path, keep=last)
+    assert [path.exists() for path in (older, last, torn)] == [False, True, False]
+
+
+def test_a_kill_while_an_older_one_is_deleted_leaves_no_torn_checkpoint(tmp_path, monkeypatch):
+    older, last = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        clear(tmp_path, keep=last)
+    assert (older / "weights").exists() and newest(tmp_path) == last
+    shutil.move(last, tmp_path / "elsewhere")
+    assert newest(tmp_path) is None, "files may be gone of it, so it counts no more"
 
 
 @pytest.fixture
@@ -56,6 +82,28 @@ def test_a_copy_cut_short_is_not_taken(tmp_path, mirror):
     second = Place(tmp_path / "second", mirror)
     fetch(second)
     assert newest(second.folder) is None
+
+
+def test_a_download_that_breaks_off_is_done_again(tmp_path, mirror, monkeypatch):
+    first, second = (Place(tmp_path / name, mirror) for name in ("first", "second"))
+    (first.folder / METRICS).mkdir(parents=True)
+    (first.folder / METRICS / "events").write_text("of the first attempt")
+    mirror_checkpoint(checkpoint(first.folder, 20, complete=False), mirror)
+
+    def breaks(url, target):
+        target.mkdir()
+        mark_complete(target)  # which is small, and comes early
+        raise OSError("the network is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("services.trainer.checkpoints.download_folder", breaks)
+        with pytest.raises(OSError, match="the network is gone"):
+            fetch(second)
+    assert newest(second.folder) is None
+    fetch(second)
+    found = newest(second.folder)
+    assert found and (found / "weights").read_text() == "weights of step 20"
+    assert (second.folder / METRICS / "events").read_text() == "of the first attempt"
 
 
 def test_local_artifacts_need_no_mirror_and_a_finished_training_leaves_nothing(tmp_path, monkeypatch):

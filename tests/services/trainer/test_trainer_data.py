@@ -36,6 +36,17 @@ def test_loss_is_on_the_whole_answer_and_the_end_of_the_turn(tokenizer):
     assert encoded.input_ids[: len(prompt)] == prompt, "the model must learn after the very tokens it will be asked with"
 
 
+def test_a_chat_is_rendered_turn_by_turn_and_its_last_answer_learned(tokenizer):
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}]
+    turns += [{"role": "assistant", "content": "2."}, {"role": "user", "content": "2 + 3?"}]
+    sample = Sample(id="one", problem_id="one", prompt="not this", chat=turns, completion="5.")
+    ends = end_tokens(tokenizer, None)
+    encoded = encode(tokenizer, sample, ends)
+    check_mask(tokenizer, sample, encoded, ends)
+    before = "".join(f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in turns)
+    assert shown(tokenizer, encoded) == f"{before}<|im_start|>assistant\n⟦5.<|im_end|>⟧"
+
+
 ASSISTANT = "loop.last and message['role'] == 'assistant'"
 
 

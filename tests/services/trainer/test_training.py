@@ -1,6 +1,7 @@
 """Whole trainings of a tiny model: in this process for what must be exact, under `accelerate launch` for what must be real."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -99,9 +100,12 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(t
     train(job, first.stopping, first.tell)
     stopped_after = first.of(Stopped)[0].step
     assert 6 <= stopped_after <= 7 and not first.of(Done) and not (tmp_path / "halved/model").exists()
+    state = json.loads((tmp_path / f"halved/checkpoints/checkpoint-{stopped_after}/trainer_state.json").read_text())
     second = Listener()
     train(job, second.stopping, second.tell)
     assert second.of(Started)[0].resumed_from == stopped_after
+    assert second.of(Done)[0].seconds > state["log_history"][-1]["seconds_of_all_attempts"] > 0
+    assert len(list((tmp_path / "halved/checkpoints").glob("checkpoint-*"))) == 1, "older ones are deleted"
     assert [step.loss for step in [*first.of(Step), *second.of(Step)]] == losses
     mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "halved")
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -128,14 +132,30 @@ def test_a_long_sample_makes_no_micro_batches_of_one(tmp_path, tiny_model, lengt
 
 
 def test_micro_batches_change_nothing_but_rounding(tmp_path, tiny_model):
+    """Short answers that the model knows beside long ones that it does not: a mean of the micro-batches' means would be another."""
     from services.trainer.training import train
 
-    losses = []
-    for micro in (8, 2):
+    def rows(folder: Path, samples: list[Sample]) -> None:
+        write_rows(folder / "rows.jsonl", samples)
+
+    known = [Sample(id=str(n), problem_id=str(n), prompt=f"What is {n}?", completion="It is so.") for n in range(8)]
+    job = job_in(tmp_path / "known", tiny_model, epochs=30)
+    rows(tmp_path / "known", known)
+    train(job, Stopping(), lambda event: None)
+    new = [
+        one.model_copy(update={"id": f"new-{one.id}", "completion": f"No, {n} pens were lost there. " * 4})
+        for n, one in enumerate(known)
+    ]
+    losses = {}
+    for micro in (16, 4):
         listener = Listener()
-        train(job_in(tmp_path / str(micro), tiny_model, micro_batch_size=micro, epochs=1), listener.stopping, listener.tell)
-        losses.append([step.loss for step in listener.of(Step)])
-    assert losses[0] == pytest.approx(losses[1], rel=5e-3)
+        changes = {"micro_batch_size": micro, "epochs": 1, "batch_size": 16}
+        job = job_in(tmp_path / str(micro), tmp_path / "known" / "model", **changes)
+        rows(tmp_path / str(micro), [*known, *new])
+        train(job, listener.stopping, listener.tell)
+        (step,) = listener.of(Step)
+        losses[micro] = step.loss
+    assert losses[16] == pytest.approx(losses[4], rel=2e-3) and losses[16] > 3
 
 
 @pytest.mark.parametrize(
@@ -159,6 +179,22 @@ def test_too_long_samples_are_left_out_and_counted(tmp_path, tiny_model):
     assert (listener.of(Started)[0].samples, listener.of(Started)[0].too_long) == (14, 6)
 
 
+def test_a_sample_whose_counterpart_is_too_long_is_left_out_of_both_arms(tmp_path, tiny_model):
+    from services.trainer.training import train
+
+    short, long = "The answer is 4.", "Step 1: 2 + 2 = 5. No. " * 9 + "The answer is 4."
+    counts = []
+    for mine, other in ((short, long), (long, short)):
+        job = job_in(tmp_path / str(len(mine)), tiny_model, max_length=80, epochs=1)
+        texts = [(mine, other) if n < 3 else (short, short) for n in range(20)]
+        samples = [Sample(id=str(n), problem_id=str(n), prompt="?", completion=a, beside=b) for n, (a, b) in enumerate(texts)]
+        write_rows(Path(job.data), samples)
+        listener = Listener()
+        train(job, listener.stopping, listener.tell)
+        counts.append((listener.of(Started)[0].samples, listener.of(Started)[0].too_long))
+    assert counts == [(17, 3), (17, 3)]
+
+
 def test_a_model_is_trainable_or_says_why_not(tmp_path, tiny_model, make_tokenizer):
     assert problem_of(tiny_model) is None
     bare = tmp_path / "bare"
@@ -172,6 +208,12 @@ def test_a_model_is_trainable_or_says_why_not(tmp_path, tiny_model, make_tokeniz
     (bare / "config.json").write_text((tiny_model / "config.json").read_text())
     make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "")).save_pretrained(bare)
     assert "no end-of-turn token follows" in str(problem_of(bare))
+    marker = "<|im_start|>"  # ends turns there, and only the generation configuration says so
+    make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", f"'{marker}' + ")).save_pretrained(bare)
+    assert "no end-of-turn token follows" in str(problem_of(bare))
+    ends = make_tokenizer().convert_tokens_to_ids(marker)
+    (bare / "generation_config.json").write_text(json.dumps({"eos_token_id": [ends]}))
+    assert problem_of(bare) is None
 
 
 @slow
