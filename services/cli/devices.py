@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.engines.gpus import visible_gpus
+from shared.gpus import visible_gpus
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def table(title: str, found: "Quote", between: str) -> Table:
     whole = found.price
     shown = [column for column in COLUMNS if column[1] == "items" or _figure(whole, column[1]).high]
     drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold", show_footer=True)
-    drawn.add_column("stage", footer=Text("total", style="bold"), no_wrap=True)
+    drawn.add_column("stage", footer=Text("total", style="bold"), overflow="fold")  # where there is no room, no figure is cut
     for heading, name in shown:
         heading = "CPU\nhours" if name == "device_hours" and found.device == "cpu" else heading
         footer = (

@@ -22,7 +22,7 @@ from services.cli.replication import TITLES, document
 from services.cli.replication_scale import enlarged
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
-from shared.engines.gpus import visible_gpus
+from shared.gpus import visible_gpus
 
 ROOMY = 20
 """GiB of memory that two trainings of SmolLM2-135M, or two engines, take well."""

@@ -67,10 +67,12 @@ async def _on_same_problems(work: Work, stage: PickStage, report: RunReport) -> 
     if not common:
         raise Hopeless(f"`{stage.measured}` measured no problem with all of {', '.join(stage.models)}: items of it died")
     kept = [one for one in samples if one.problem_id in common]
-    measured: EvaluateStage = work.recipe.stages[stage.measured].model_copy(update={"models": stage.models})
+    measured = work.recipe.stages[stage.measured]
+    assert isinstance(measured, EvaluateStage), "a recipe is checked: a pick reads an evaluation"
+    measured = measured.model_copy(update={"models": stage.models})
     served = [Served.model_validate(body) for body in await work.records(stage.measured, "served")]
-    args = work.origin(), report.benchmark, measured, work.recipe.seed, kept, served, None, {}
-    return (await asyncio.to_thread(build_report, *args)).models
+    args = work.origin(), report.benchmark, measured, work.recipe.seed, kept, served, None
+    return (await asyncio.to_thread(build_report, *args, traits={})).models
 
 
 @handles("pick")

@@ -11,7 +11,7 @@ from services.trainer.job import REFUSED, Sample
 from services.trainer.launch import accelerate_file
 from services.trainer.sinks import missing_sink
 from shared.contracts.stages import TrainStage
-from shared.engines.gpus import visible_gpus
+from shared.gpus import visible_gpus
 
 SECONDS = 300.0
 PROBE = Sample(id="probe", problem_id="probe", prompt="What is 2 + 3?", completion="Step 1: 2 + 3 = 5.\nThe answer is 5.")

@@ -11,8 +11,8 @@ import structlog
 from services.trainer.checkpoints import full_disk
 from services.trainer.job import Done, Event, Failed, Job, Refused, parse_event
 from services.trainer.sinks import places
-from shared.engines.gpus import visible_gpus
 from shared.engines.supervise import supervised
+from shared.gpus import visible_gpus
 from shared.settings import settings
 from shared.work.registry import Hopeless
 

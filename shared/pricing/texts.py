@@ -1,5 +1,7 @@
 """Stages without a teacher: import, curate, select, compile, train, evaluate."""
 
+from collections.abc import Callable
+
 from shared.contracts.stages import (
     CompileStage,
     CurateStage,
@@ -155,11 +157,13 @@ def retrain(stage: RetrainStage, known: Known) -> Work:
     candidates = [known.recipe.stages[name] for name in picked.models]
     found = [train(one, known) for one in candidates if isinstance(one, TrainStage)]
     tokens, answers = [one.trained for one in found], [one.given.writes for one in found if one.given.writes]
+    asked = [one.asked[0] for one in found if one.asked]  # of grpo all have it: a pick's trainings are of one method and one base
     trained = known.done[stage.tokens_of].trained if stage.tokens_of else _any(tokens)
     return Work(
         items=ranged(1),
         trained=trained,
         operations=max(one.operations for one in found),
+        asked=_together(asked, _any),
         given=Given(writes=_any(answers) if answers else None, trained=trained),
         assumed=tuple(dict.fromkeys(name for one in found for name in one.assumed)),
         notes=(f"as {' or '.join(picked.models)}",),
@@ -230,10 +234,10 @@ def evaluate(stage: EvaluateStage, known: Known) -> Work:
     )
 
 
-def _together(asked: list[Asked]) -> tuple[Asked, ...]:
-    """What is asked of one model in one role, in one line."""
+def _together(asked: list[Asked], joined: Callable[[list[Range]], Range] = total) -> tuple[Asked, ...]:
+    """What is asked of one model in one role, in one line: all of it, or any."""
     if not asked:
         return ()
     first = asked[0]
-    calls, prompt, output = (total(getattr(one, field) for one in asked) for field in ("calls", "prompt", "output"))
+    calls, prompt, output = (joined([getattr(one, field) for one in asked]) for field in ("calls", "prompt", "output"))
     return (Asked(first.role, first.model, calls, prompt, output),)

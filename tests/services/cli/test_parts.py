@@ -78,7 +78,7 @@ def test_every_device_has_an_engine_and_a_trainer_of_its_own(tmp_path: Path, mon
 def test_devices_are_gpus_where_there_are_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for node in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
         (tmp_path / node).touch()
-    monkeypatch.setattr("shared.engines.gpus.NODES", tmp_path)
+    monkeypatch.setattr("shared.gpus.NODES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [(one.env["CUDA_VISIBLE_DEVICES"], one.arguments) for one in devices(2)] == [("0", ()), ("1", ())]
     with pytest.raises(ValueError, match="3 devices need as many GPUs, and there are 2: 0, 1"):

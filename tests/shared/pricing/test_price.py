@@ -115,6 +115,17 @@ def test_rollouts_of_grpo() -> None:
     assert found.training_tokens.expected == pytest.approx(640 * 4 * (PROMPT + 150))
 
 
+def test_a_training_that_is_repeated_samples_as_often() -> None:
+    rl = {"kind": "train", "base": "base", "data": "data", "method": "grpo", "generations": 4, "rollout": {"max_tokens": 150}}
+    tries = {"kind": "evaluate", "models": ["rl", "longer"], "problems": "heldout"}
+    pick = {"kind": "pick", "measured": "tries", "models": ["rl", "longer"]}
+    longer = {**rl, "epochs": 2}
+    found = priced(data=IMPORT, rl=rl, longer=longer, tries=tries, best=pick, again={"kind": "retrain", "like": "best", "seed": 1})
+    assert found["again"].calls == Range(low=640, expected=960, high=1280)
+    assert found["again"].output_tokens.expected == 1.5 * found["rl"].output_tokens.expected
+    assert found["again"].device_hours.expected > found["rl"].device_hours.expected
+
+
 def test_a_teacher_is_paid_by_the_token() -> None:
     found = priced(thoughts=DISTILL)["thoughts"]
     assert found.calls == ranged(640)  # four samples of a problem are one request
