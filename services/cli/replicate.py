@@ -5,6 +5,7 @@ written up.
 """
 
 import argparse
+import importlib.metadata
 import os
 import signal
 import sys
@@ -68,10 +69,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--document", type=Path, help="the page (default: docs/replication.md, docs/replication-gpu.md)")
     parser.add_argument("--page", action="store_true", help="only write the page, of what is there by now")
     chosen = parser.parse_args()
+    if chosen.scale == "gpu" and not chosen.page and (missing := no_gpu()):
+        parser.error(f"--scale gpu: {missing}")
     name = "replication" if chosen.scale == "laptop" else f"replication-{chosen.scale}"
     chosen.data = chosen.data or Path(name)
     chosen.document = chosen.document or Path("docs") / f"{name}.md"
     return chosen
+
+
+def no_gpu() -> str | None:
+    """Why nothing would run on a GPU here; None if it would."""
+    if not visible_gpus():
+        return "this machine shows no NVIDIA GPU (/dev/nvidia0 ..., CUDA_VISIBLE_DEVICES)"
+    torch = importlib.metadata.version("torch")
+    return f"torch {torch} is a build for CPUs: `make replicate SCALE=gpu` sets up another environment" if "+cpu" in torch else None
 
 
 def fitting() -> int:
@@ -84,6 +95,12 @@ def replicate(chosen: argparse.Namespace) -> int:
     """Brings the run to its end, and writes the page; returns the exit code."""
     with gateway() as client:
         found = unended(client)
+        if found is None and (ended := next(client.runs(), None)):
+            say(
+                f"{ended['id']} {ended['state']}{': ' + ended['reason'] if ended['reason'] else ''}. A new run begins from nothing."
+            )
+        elif found is not None and found["state"] == "paused":
+            client.resume(str(found["id"]))
     if found is not None:
         say(f"{found['id']} is there already ({found['state']}): going on with it.")
         if found["state"] not in ENDED:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.replicate import unended
+from services.cli.replicate import no_gpu, unended
 from services.cli.replication import BEGINS, ENDS, document
 from services.cli.replication_checks import checks_of
 from services.cli.replication_scale import enlarged
@@ -111,6 +111,16 @@ def test_what_a_person_saw_stays() -> None:
     again = page(before=f"# Old\n\n{seen}\n\n## old figures")
     assert seen in again and "old figures" not in again and again == page(before=again)
     assert f"{BEGINS}\n{ENDS}" in page(), "the place to write in is there from the first"
+
+
+def test_a_gpu_is_wanted_and_a_torch_that_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.gpus.NODES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "shows no NVIDIA GPU" in str(no_gpu())
+    (tmp_path / "nvidia0").touch()
+    for version, words in (("2.13.0+cpu", "is a build for CPUs"), ("2.13.0", "None")):
+        monkeypatch.setattr("importlib.metadata.version", {"torch": version}.__getitem__)
+        assert words in str(no_gpu())
 
 
 @pytest.mark.parametrize(
