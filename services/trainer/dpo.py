@@ -4,6 +4,7 @@ Pairs of whole responses end their turn. Pairs of single steps (a tree's sibling
 sides share, and nothing is taught of where a turn ends.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,12 @@ def _on_disk(rows: Dataset, folder: Path) -> Dataset:
     return load_from_disk(folder)
 
 
-def build(job: Job, rows: Dataset, longest: int, common: Common) -> PairTrainer:
-    """DPOTrainer; the reference is the base, whose log-probabilities are computed before the first step, and kept for a resume."""
+def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: Common) -> PairTrainer:
+    """DPOTrainer; the reference is the base: its log-probabilities of every pair are computed before the first step, and kept for a
+    resume.
+    """
+    by_length = sorted(range(len(rows)), key=lambda place: -sum(map(len, rows[place].values())))  # little padding
+    places = {place: number for number, place in enumerate(by_length)}
     args = DPOConfig(
         **common.arguments,
         beta=BETA if job.beta is None else job.beta,
@@ -77,11 +82,13 @@ def build(job: Job, rows: Dataset, longest: int, common: Common) -> PairTrainer:
         train_sampling_strategy="sequential",
         max_length=None,
     )
-    return PairTrainer(
+    trainer = PairTrainer(
         model=load(job, AutoModelForCausalLM, longest),
         args=args,
-        train_dataset=_on_disk(rows, Path(job.checkpoints) / "pairs"),
+        train_dataset=_on_disk(rows.select(by_length), Path(job.checkpoints) / "pairs"),
         processing_class=common.tokenizer,
         callbacks=[common.reporter],
         peft_config=adapter(job),
     )
+    trainer.train_dataset = trainer.train_dataset.select([places[place] for place in order])
+    return trainer

@@ -6,6 +6,7 @@ and no reward (it is left out of the comparison) where it could not be graded.
 
 import asyncio
 import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class Verified:
             return None
 
 
-def build(job: Job, rows: Dataset, longest: int, common: Common) -> GRPOTrainer:
+def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: Common) -> GRPOTrainer:
     """GRPOTrainer; on a GPU with vLLM the rollouts are vLLM's, in the same process."""
     engine = {}
     if torch.cuda.is_available() and importlib.util.find_spec("vllm"):
@@ -88,7 +89,7 @@ def build(job: Job, rows: Dataset, longest: int, common: Common) -> GRPOTrainer:
         model=load(job, AutoModelForCausalLM, longest),
         reward_funcs=[Verified()],
         args=args,
-        train_dataset=rows,
+        train_dataset=rows.select(order),
         processing_class=common.tokenizer,
         callbacks=[common.reporter],
         peft_config=adapter(job),

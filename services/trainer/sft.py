@@ -4,6 +4,7 @@ What costs time on a CPU with TRL's defaults, and is not done here: autocast (we
 fp32 copy), gradient checkpointing, entropy and accuracy of every token, and logits of positions without loss (`loss.py`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Pre
     return fitting(rows, job.max_length, data.shown(tokenizer, encoded[0]))
 
 
-def build(job: Job, rows: Dataset, longest: int, common: Common) -> CompletionTrainer:
+def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: Common) -> CompletionTrainer:
     """SFTTrainer over rows that hold token ids and labels already."""
     args = SFTConfig(
         **common.arguments,
@@ -62,7 +63,7 @@ def build(job: Job, rows: Dataset, longest: int, common: Common) -> CompletionTr
     trainer = CompletionTrainer(
         model=model,
         args=args,
-        train_dataset=rows,
+        train_dataset=rows.select(order),
         processing_class=common.tokenizer,
         callbacks=[common.reporter],
         peft_config=adapter(job),

@@ -46,8 +46,8 @@ class Method(Protocol):
     def prepare(self, job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Prepared:
         """The job's data as rows of token ids. Raises DataError."""
 
-    def build(self, job: Job, rows: Dataset, longest: int, common: Common) -> Trainer:
-        """The trainer over rows in the order of the schedule."""
+    def build(self, job: Job, rows: Dataset, order: Sequence[int], longest: int, common: Common) -> Trainer:
+        """The trainer over rows in the order of the schedule, which names their places."""
 
 
 def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
@@ -71,7 +71,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
 
     reporter = Reporter(tokens, len(order) / len(prepared.rows), stopping, job, method.FIGURES, tell)
     common = Common(_arguments(job, steps, micro, cuda), tokenizer, reporter)
-    trainer = method.build(job, Dataset.from_list([prepared.rows[place] for place in order]), longest, common)
+    trainer = method.build(job, Dataset.from_list(prepared.rows), order, longest, common)
     trainer.remove_callback(PrinterCallback)
     if not cuda:
         trainer.add_callback(GivesBack())

@@ -85,11 +85,15 @@ def test_a_method_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(tmp
 
 
 def test_pairs_are_learned(tmp_path, tiny_model):
+    from datasets import load_from_disk
+
     heard = run(job_in(tmp_path / "job", tiny_model, "dpo", epochs=8))
     shown = heard.of(Started)[0].shown
     assert "⟦The answer is 0.⟧ rather than ⟦The answer is 1!⟧" in shown, "single steps do not end the turn"
     figures = [step.figures for step in heard.of(Step)]
     assert heard.of(Step)[0].loss == pytest.approx(0.6931, abs=1e-3), "ln 2: at first the model is its own reference"
+    pairs = load_from_disk(next((tmp_path / "job/checkpoints").glob("pairs")))
+    assert len(pairs) == 20, "of eight epochs, every pair is read once by the reference"
     assert figures[-1]["rewards/margins"] > 0.5 and figures[-1]["rewards/accuracies"] == 1.0
     assert heard.of(Done)[0].tokens_per_second > 0
 
@@ -146,7 +150,7 @@ def test_packed_samples_do_not_see_each_other(tmp_path, tiny_model):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     rows = sft.prepare(job, tokenizer, {tokenizer.eos_token_id}).rows[:2]
     common = Common(_arguments(job, 1, 2, cuda=False), tokenizer, TrainerCallback())
-    trainer = sft.build(job, Dataset.from_list(rows), 64, common)
+    trainer = sft.build(job, Dataset.from_list(rows), [0, 1], 64, common)
     packed = next(iter(trainer.get_train_dataloader()))
     assert packed["input_ids"].shape[0] == 1 and "attention_mask" not in packed
     second = int((packed["position_ids"][0] == 0).nonzero()[1])
