@@ -124,7 +124,7 @@ def drawn(one: Side, other: Side, found: Paired, differing: Mapping[str, tuple[A
         for side in (one, other)
         for count, what in (
             (side.ungraded, "samples could not be graded, and are not compared"),
-            (len(side.graded) - found.problems, "of its problems the other was not measured on"),
+            (len(side.graded) - found.problems, "of its problems the other has no graded sample of"),
         )
         if count
     ]

@@ -31,6 +31,11 @@ def common_env(folder: Folder, valkey_port: int) -> dict[str, str]:
     return {**os.environ, **embedded}
 
 
+WORKER_GRACE = 45.0
+TRAINER_GRACE = 600.0
+"""More than a worker waits for its items when it stops (`shared/work/runtime.py`)."""
+
+
 def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: int, devices: Sequence[Device]) -> list[Part]:
     """Every process of `longthought up`."""
 
@@ -38,8 +43,9 @@ def parts(folder: Folder, key: str, port: int, valkey_port: int, flower_port: in
 
     def worker(name: str, services: str, slots: int, device: Device) -> Part:
         command = python("shared.work.worker", "--services", services, "--slots", str(slots), *device.arguments)
-        # a longer grace than others': it gives its leases back, a training checkpoints, an engine ends
-        part = Part(f"{name}{device.suffix}", command, env=device.env, wave=WORKERS, grace=45)
+        # a longer grace than others': it gives its leases back, an engine ends; a training saves its checkpoint
+        grace = TRAINER_GRACE if services == "trainer" else WORKER_GRACE
+        part = Part(f"{name}{device.suffix}", command, env=device.env, wave=WORKERS, grace=grace)
         part.ready = lambda: serves(url, key, part.pid)
         return part
 

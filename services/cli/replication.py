@@ -154,7 +154,7 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
         yield f"**{stage}**, of {len(pick['candidates'])}: `{pick['model']}`{_edge(pick, recipe)}"
         yield ""
         yield from _tried(pick["candidates"], recipe)
-    for stage in {pick["measured"]: None for pick in report["picks"].values()}:
+    for stage in [stage for stage in report["benchmarks"] if not stage.startswith((FINAL, AGAIN))]:
         chosen = {name for pick in report["picks"].values() for name in pick["candidates"]}
         scores = scores_of(stage, report).items()
         if beside := {n: (s["pass_at_1"], s["stderr"], s["avg_tokens"]) for n, s in scores if n not in chosen}:

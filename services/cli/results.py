@@ -85,7 +85,7 @@ def models_table(run_id: str, models: Mapping[str, Any]) -> Table:
             Text(accuracy, style="bold green" if score["pass_at_1"] == best[score["conditions"]["problems"]] > 0 else ""),
             f"{100 * score['pass_at_k']:.1f}%",
             share(None if score["conditions"].get("judge") else score["maj_at_k"]),
-            *([share(score.get("weighted_maj_at_k"))] if weighted else []),
+            *([share(None if score["conditions"].get("judge") else score.get("weighted_maj_at_k"))] if weighted else []),
             f"{score['avg_tokens']:.0f}" if score["avg_tokens"] else "–",
             str(score["n"]),
         )

@@ -27,7 +27,8 @@ from services.cli.terminal import FAILED, REFUSED, local, out, say
 HOPELESS_AFTER = 3
 """Deaths in a row of one part, while all start, that end the attempt."""
 START_SECONDS = 180.0
-DOWN_SECONDS = 120.0
+DOWN_SECONDS = 660.0
+"""A training may save for minutes (`parts.TRAINER_GRACE`)."""
 
 DataOption = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the ledger, checkpoints and logs.")]
 

@@ -9,7 +9,6 @@ from services.evaluator.judging import Judge, attempted, is_right
 from services.evaluator.report import Served
 from services.evaluator.sampling import prompt_of, sample_problem
 from services.evaluator.weighing import Weigher
-from shared.contracts.models import Sampling
 from shared.contracts.problem import Problem
 from shared.contracts.stages import EvaluateStage
 from shared.contracts.thought import Response
@@ -35,7 +34,7 @@ async def measure(work: Work) -> Result:
     measuring = Measuring(work, problems, endpoint, judge, weigher)
     await measuring.go_on()
     bodies = [body for place in sorted(measuring.done) for body in measuring.done[place]]
-    served = _served(ref.name, endpoint, problems, bodies, stage.judge_sampling, weigher)
+    served = _served(ref.name, endpoint, problems, bodies, weigher)
     records = [NewRecord("sample", body["id"], body) for body in bodies]
     records += [NewRecord("served", f"{ref.name}/{work.lease.key}/{one.prompt}", one.model_dump(mode="json")) for one in served]
     summary = {"model": ref.name, "samples": len(bodies), "right": sum(body["verified"] for body in bodies)}
@@ -127,12 +126,10 @@ def _served(
     endpoint: Endpoint,
     problems: Sequence[Problem],
     bodies: Sequence[dict[str, Any]],
-    judged: Sampling,
     weigher: Weigher | None,
 ) -> list[Served]:
     """How the model was served, by the prompts that its problems were asked with."""
-    how = f"temperature {judged.temperature:g}, at most {judged.max_tokens} tokens"
-    judges = {f"{one['model']} ({one['prompt']}, {how})" for body in bodies if (one := body.get("judgement"))}
+    judges = {f"{one['model']} ({one['prompt']})" for body in bodies if (one := body.get("judgement"))}
     by = {"judge": " + ".join(sorted(judges)), "reward": weigher.uri if weigher else ""}
     prompts = sorted({prompt_of(problem) for problem in problems})
     return [Served(model=model, uri=endpoint.uri, engine=endpoint.engine, prompt=prompt, **by) for prompt in prompts]

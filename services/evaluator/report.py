@@ -80,6 +80,8 @@ def _score(
         raise NothingGraded(f"model {name}: none of its {len(samples)} samples could be graded: {ordered[0].grading_error}")
     counts = metrics.counts_of(ordered)
     weighted = metrics.with_weights(problems)
+    judges = " + ".join(sorted({judge for entry in served for judge in entry.judge.split(" + ") if judge}))
+    said = stage.judge_sampling
     rewards = " + ".join(sorted({entry.reward for entry in served if entry.reward}))
     return ModelScore(
         model=name,
@@ -113,7 +115,7 @@ def _score(
             prompt=" + ".join(sorted({entry.prompt for entry in served})),
             seed=seed,
             engine=" + ".join(sorted({entry.engine for entry in served})),
-            judge=" + ".join(sorted({judge for entry in served for judge in entry.judge.split(" + ") if judge})),
+            judge=f"{judges}, temperature {said.temperature:g}, at most {said.max_tokens} tokens" if judges else "",
             reward=f"{rewards} ({stage.weighs_by})" if rewards else "",
         ),
     )

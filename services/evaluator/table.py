@@ -67,8 +67,8 @@ def _row(name: str, score: ModelScore, header: list[str], keywords: list[str]) -
 
 
 def _weighted(score: ModelScore) -> str:
-    """Weighted Maj@k, where any sample has a weight."""
-    return "–" if score.weighted_maj_at_k is None else f"{100 * score.weighted_maj_at_k:.1f}"
+    """Weighted Maj@k, where any sample has a weight, and votes are answers."""
+    return "–" if score.weighted_maj_at_k is None or score.conditions.judge else f"{100 * score.weighted_maj_at_k:.1f}"
 
 
 def _judged(score: ModelScore, title: str) -> str:

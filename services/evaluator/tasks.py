@@ -43,14 +43,19 @@ async def _close(work: Work) -> Result:
         served = [Served.model_validate(body) for body in await work.records(work.lease.stage, "served")]
         measured = Measured(*await work.asked(stage.problems), stage, work.recipe.seed, served)
     traits = await asyncio.to_thread(_traits, work, stage.problems, {sample.problem_id for sample in samples})
-    try:
-        args = work.origin(), measured.benchmark, measured.stage, measured.seed, samples, served, measured.asked, traits
-        report = await asyncio.to_thread(build_report, *args)
-    except NothingGraded as error:
-        raise Hopeless(str(error)) from error
+    origin = work.origin()
+    report = await _built(origin, measured.benchmark, measured.stage, measured.seed, samples, served, measured.asked, traits)
     report = await asyncio.to_thread(publish, report, work.folder)
     records.append(NewRecord("report", "report", report.model_dump(mode="json")))
     return Result(records, summary={name: round(score.pass_at_1, 4) for name, score in report.models.items()} | summary)
+
+
+async def _built(*args: Any) -> RunReport:
+    """The report, which no retry mends where nothing could be graded."""
+    try:
+        return await asyncio.to_thread(build_report, *args)
+    except NothingGraded as error:
+        raise Hopeless(str(error)) from error
 
 
 def _traits(work: Work, problems: str, measured: set[str]) -> dict[str, Traits]:
@@ -72,7 +77,7 @@ async def _on_same_problems(work: Work, stage: PickStage, report: RunReport) -> 
     measured = measured.model_copy(update={"models": stage.models})
     served = [Served.model_validate(body) for body in await work.records(stage.measured, "served")]
     args = work.origin(), report.benchmark, measured, work.recipe.seed, kept, served, None
-    return (await asyncio.to_thread(build_report, *args, traits={})).models
+    return (await _built(*args, {})).models
 
 
 @handles("pick")
@@ -81,8 +86,8 @@ async def choose(work: Work) -> Result:
     stage: PickStage = work.stage
     (body,) = await work.records(stage.measured, "report")
     report = RunReport.model_validate(body)
-    scores = await _on_same_problems(work, stage, report) if report.samples_missing else report.models
-    if missing := [name for name in stage.models if name not in scores]:
+    if missing := [name for name in stage.models if name not in report.models]:
         raise Hopeless(f"`{stage.measured}` has no figures of {', '.join(missing)}: their items died, so nothing can be picked")
+    scores = await _on_same_problems(work, stage, report) if report.samples_missing else report.models
     found = pick(stage, scores, work.origin())
     return Result([NewRecord("pick", "pick", found.model_dump(mode="json"))], summary={"model": found.model})

@@ -95,17 +95,17 @@ def fetch(place: Place) -> None:
     mirrored = _mirrored(place.mirror) if place.mirror else []
     here = newest(place.folder)
     if mirrored and (here is None or _step(mirrored[-1]) > _step(here.name)):
-        _download(f"{place.mirror}/{mirrored[-1]}", place.folder / mirrored[-1])
         if any(path.startswith(f"{METRICS}/") for path, _ in list_files(str(place.mirror))):
             _download(f"{place.mirror}/{METRICS}", place.folder / METRICS)
+        _download(f"{place.mirror}/{mirrored[-1]}", place.folder / mirrored[-1])  # last: once it is here, nothing more is fetched
 
 
 def _download(url: str, target: Path) -> None:
     """A folder as a whole or not at all: its marker may come before its weights, so it has its name once all of it is there."""
     unfinished = target.with_name("fetching")
-    for folder in (unfinished, target):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     download_folder(url, unfinished)
+    shutil.rmtree(target, ignore_errors=True)
     unfinished.rename(target)
 
 

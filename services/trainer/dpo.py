@@ -19,6 +19,8 @@ from services.trainer.models import adapter, load
 from services.trainer.rows import Common, Prepared, fitting
 
 FIGURES: tuple[str, ...] = ("rewards/margins", "rewards/accuracies")
+PAIRS = "pairs-by-length"
+"""Folder of the pairs beside the checkpoints."""
 BETA = 0.1
 """As TRL's and the paper's."""
 
@@ -85,7 +87,7 @@ def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: C
     trainer = PairTrainer(
         model=load(job, AutoModelForCausalLM, longest),
         args=args,
-        train_dataset=_on_disk(rows.select(by_length), Path(job.checkpoints) / "pairs"),
+        train_dataset=_on_disk(rows.select(by_length), Path(job.checkpoints) / PAIRS),
         processing_class=common.tokenizer,
         callbacks=[common.reporter],
         peft_config=adapter(job),

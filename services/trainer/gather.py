@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from services.trainer.job import Pair, Row, Sample, Steps
 from shared.contracts.base import Record
+from shared.contracts.recipe import ARMS
 from shared.contracts.stages import TrainStage
 from shared.contracts.thought import Example, LongThought, PreferencePair, Response, Role, Shortcut, StepLabels, Trainable
 from shared.prompts import render
@@ -22,7 +23,6 @@ KINDS: dict[str, dict[str, type[Record]]] = {
     "prm": {"steps": StepLabels},
 }
 """Configuration -> kinds of records that it trains on."""
-PARTNER = {"journey": "shortcut", "shortcut": "journey"}
 REMEDY = "search more problems, wider or deeper, or with a policy that solves more of them."
 REMEDIES = {
     "sft": "import problems that have worked solutions, or sample more of the teacher's answers.",
@@ -39,7 +39,7 @@ async def gather(work: Work, stage: TrainStage) -> list[Row]:
     """The rows of a training, the same on every attempt. Raises Hopeless, naming what is missing, if there are none."""
     found = {kind: await _usable(work, stage.data, kind, model) for kind, model in KINDS[stage.config].items()}
     mine = [record for records in found.values() for record in records]
-    partner = PARTNER.get(stage.config) if stage.match_counts else None
+    partner = ARMS.get(stage.config) if stage.match_counts else None
     other: list[Trained] = []
     beside: dict[str, Trained] = {}
     if partner:
@@ -47,6 +47,7 @@ async def gather(work: Work, stage: TrainStage) -> list[Row]:
             other += await _usable(work, stage.data, kind, model)
         beside = matched(mine, other)
         mine = [record for record in mine if record.id in beside]
+        beside = beside if any(work.recipe.other_arm(stage)) else {}
     chosen = limited(mine, stage.max_samples, work.recipe.seed)
     if not chosen:
         counts = ", ".join(f"{len(records)} usable `{kind}` records" for kind, records in found.items())

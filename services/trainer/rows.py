@@ -39,7 +39,7 @@ def fitting(rows: Iterable[tuple[dict[str, Any], int, int]], max_length: int, sh
     if not kept:
         shortest = min(longest for _, _, longest in rows)
         raise DataError(
-            f"max_length {max_length} is too short for all {len(rows)} samples: the shortest has {shortest} tokens; "
-            "raise max_length, or train on shorter ones"
+            f"max_length {max_length} is too short for all {len(rows)} samples: the shortest has {shortest} tokens, "
+            "or its counterpart has; raise max_length, or train on shorter ones"
         )
     return Prepared([row for row, _ in kept], [tokens for _, tokens in kept], len(rows) - len(kept), shown)

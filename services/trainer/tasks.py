@@ -61,9 +61,9 @@ async def train(work: Work) -> Result:
     cache = settings().cache_dir.expanduser() / "training"
     with all_or_nothing(work.folder, cache, place.folder):
         cache.mkdir(parents=True, exist_ok=True)
-        mine = f"scratch-{work.lease.item_id.replace('/', '-')}-"  # an attempt that was killed could not delete its own
-        for left in cache.glob(f"{mine}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        mine = f"scratch.{work.lease.item_id.replace('/', '.')}."  # no name in it holds a dot
+        for left in cache.glob(f"{mine}*"):  # an attempt that was killed could not delete its own
+            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=mine, dir=cache))
         try:
             await asyncio.to_thread(write_rows, scratch / "rows.jsonl", rows)
@@ -81,7 +81,7 @@ async def train(work: Work) -> Result:
             )
             return await _run(work, stage, job, scratch)
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch)
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)  # the item's next attempt may have been faster
 
 
 async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, PrinterCallback, Trainer
 
@@ -79,7 +80,8 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     if not trainer.is_deepspeed_enabled:  # which keeps master copies of its own
         trainer.optimizer_cls_and_kwargs = (MasterAdamW, {"lr": job.learning_rate})
     first = trainer.is_world_process_zero()
-    last = newest(Path(job.checkpoints))  # every process is here, so none of an earlier attempt is left that could be saving
+    PartialState().wait_for_everyone()  # each waited for its predecessor: none is left that could be saving
+    last = newest(Path(job.checkpoints))
     if first:
         clear(Path(job.checkpoints), keep=last)
         tell(

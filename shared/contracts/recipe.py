@@ -10,6 +10,7 @@ stages:
 `model: NAME` in a stage names a model of the recipe or an earlier `train` stage, whose checkpoint it then means.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -30,6 +31,8 @@ from shared.contracts.stages.data import Difficulty
 
 PREFLIGHT = "preflight"
 """Name and kind of the stage that every run begins with; no recipe has one of this name."""
+ARMS = {"journey": "shortcut", "shortcut": "journey"}
+"""Configuration -> that of the other arm, which has as many samples of the same problems (`match_counts`)."""
 _RESPONSES = ("distill", "annotate", "select", "translate")
 GIVERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("curate", "difficulty"): ("evaluate",),
@@ -129,6 +132,12 @@ class Recipe(Record):
                         "`budget` and `waits` ask: name a model without `url`"
                     )
         if stage.kind == "train":
+            for name, other in self.other_arm(stage):
+                if other.max_length != stage.max_length:
+                    raise ValueError(
+                        f"{where}.max_length: {stage.max_length} here, {other.max_length} in `{name}`, the other arm: "
+                        "what is too long would be left out of one arm alone. Give both the same, or set match_counts to false"
+                    )
             source = self.stages[stage.data]
             found = _configs(source)
             if stage.config not in found:
@@ -153,6 +162,13 @@ class Recipe(Record):
         if isinstance(stage, RetrainStage) and isinstance(pick := self.stages.get(stage.like), PickStage):
             stage = self.stages.get(pick.models[0])
         return stage if isinstance(stage, TrainStage) else None
+
+    def other_arm(self, stage: TrainStage) -> Iterator[tuple[str, TrainStage]]:
+        """Trainings that one is compared with, by name: on shortcuts where it is on journeys of the same data."""
+        wanted = (stage.method, stage.data, ARMS.get(stage.config), True)
+        for name, other in self.stages.items() if stage.match_counts else ():
+            if isinstance(other, TrainStage) and (other.method, other.data, other.config, other.match_counts) == wanted:
+                yield name, other
 
     def _check_difficulty(self, where: str, stage: CurateStage, band: Difficulty) -> None:
         measured = self.stages[band.measured]

@@ -23,7 +23,8 @@ class Conditions(Frozen):
     engine: str
     """Name and version of what served the model."""
     judge: str = ""
-    """The judge's URI and its prompts, as `some/model (judge_facts@1)`; '' where none was asked."""
+    """The judge's URI, its prompts and its sampling, as `some/model (judge_facts@1), temperature 0, at most 512 tokens`; '' where
+    none was asked."""
     reward: str = ""
     """The URI of the reward that weighs votes, and how scores become a weight, as `some/prm (min)`; '' where none was asked."""
     budget: int | None = None
@@ -117,7 +118,7 @@ class RunReport(Record):
     benchmark: str
     models: dict[str, ModelScore]
     comparable: bool
-    """Whether all rows share their conditions."""
+    """Whether all rows share their conditions, and their problems."""
     curves: dict[str, tuple[CurvePoint, ...]] = {}
     """Model -> its accuracy against budgets: cuts from the smallest budget up, then Maj@1, Maj@2, ..., then weighted ones."""
     plot: str | None = None

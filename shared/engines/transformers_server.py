@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.engines.errors import EngineFailed
+from shared.gpus import visible_gpus
 from shared.settings import settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def transformers_version() -> tuple[str, bool]:
     except importlib.metadata.PackageNotFoundError as error:
         problem = f"{error.name} is not installed here, which `engine: transformers` needs: install the extra `text-engine`"
         raise EngineFailed(problem) from error
-    return version, "+cpu" in torch or not Path("/dev/nvidia0").exists()
+    return version, "+cpu" in torch or not visible_gpus()
 
 
 def transformers_command(plan: "Plan", port: int) -> tuple[list[str], dict[str, str]]:

@@ -50,7 +50,8 @@ def test_two_models_of_a_run() -> None:
 def test_problems_that_only_one_was_measured_on_are_counted() -> None:
     more = [*RECORDS, sample("journey", 50, 0, True), sample("journey", 51, 0, True)]
     assert (
-        "r:journey: 2 of its problems the other was not measured on" in longthought("r:shortcut", "r:journey", records=more).stdout
+        "r:journey: 2 of its problems the other has no graded sample of"
+        in longthought("r:shortcut", "r:journey", records=more).stdout
     )
     found = json.loads(longthought("r:shortcut", "r:journey", "--json", records=more).stdout)
     assert (found["problems"], found["not_compared"], found["ungraded"]) == (40, [0, 2], [0, 1])

@@ -87,9 +87,10 @@ def test_devices_are_gpus_where_there_are_some(tmp_path: Path, monkeypatch: pyte
     assert [one.env["CUDA_VISIBLE_DEVICES"] for one in devices(3)] == ["3", "GPU-5f", "7"]
     with pytest.raises(ValueError, match="there are 3: 3, GPU-5f, 7"):
         devices(4)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    assert [one.arguments for one in devices(2)] == [("--cpus", "0"), ("--cpus", "1")]
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert [one.arguments for one in devices(2)] == [("--cpus", "0"), ("--cpus", "1")]
 
 
 def test_a_worker_keeps_to_its_cores(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ CONDITIONS = {"problems": "sums", "problem_count": 2, "samples": 2, "temperature
 RIGHT = {
     "final": {"journey-1": [True, True], "journey-2": [True, False], "shortcut-1": [False, True], "shortcut-2": [False, False]},
     "again": {"dpo": [True, True]},
+    "made-of": {"checks-alone": [True, False]},
     "tries": {"try": [True, False], "slow": [False, False], "other": [False, False], "base": [True, False]},
 }
 TRAINING = {"kind": "train", "base": "base", "data": "worked", "learning_rate": 1e-4, "epochs": 3, "learn_wrong_steps": False}
@@ -49,6 +50,7 @@ class FakeClient:
         trainings = {
             "try": TRAINING,
             "slow": {**TRAINING, "learning_rate": 5e-5},
+            "checks-alone": TRAINING,
             "other": {**TRAINING, "learn_wrong_steps": True},
             "journey-1": {"kind": "retrain", "like": "best"},
         }
@@ -89,6 +91,7 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert "token-matched" not in found, "an arm that was not trained is not written of"
     assert "| try | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in found
     assert "`try` (highest learning rate of its kind: beyond it nothing was tried)" in found
+    assert "`made-of`" in found and "| checks-alone | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 10.0 | 70 |" in found
     assert "| base | – | – | – | 50.0 ± 10.0 | 70 |" in found, "a model that was given has no training"
     assert "not to be chosen:" in found and "| other | worked | 0.0001 | 3 | 0.0 ± 10.0 | 70 |" in found
     assert "| **journeys, mean of 2 seeds** | **75.0** |" in found and "| **shortcuts, mean of 2 seeds** | **25.0** |" in found

@@ -173,9 +173,8 @@ async def test_a_mixed_set_is_graded_problem_by_problem(ledger: Ledger, take: Ca
     assert (score.pass_at_1, score.maj_at_k, score.unanswered) == (0.5, pytest.approx(0.6), 0.1)
     assert (score.score_mean, score.score_stderr, score.not_attempted) == (60, 50, 0.5)
     assert score.conditions.prompt == "respond@1 + solve@1 + solve_choice@1"
-    assert score.conditions.judge == " + ".join(
-        f"fake://judge (judge_{one}@1, temperature 0, at most 512 tokens)" for one in ("facts", "planning", "safety")
-    )
+    prompts = " + ".join(f"fake://judge (judge_{one}@1)" for one in ("facts", "planning", "safety"))
+    assert score.conditions.judge == f"{prompts}, temperature 0, at most 512 tokens"
     table = read_bytes(str(RunReport.model_validate(record.body).table)).decode()
     assert "| score | not attempted |" in table and "| 60.0 ± 50.0 | 50.0% |" in table
 

@@ -11,7 +11,7 @@ from services.trainer import gather as module
 from services.trainer.gather import limited, matched
 from services.trainer.job import Pair, Sample, Steps
 from shared.contracts.base import Origin
-from shared.contracts.recipe import Recipe
+from shared.contracts.recipe import ARMS, Recipe
 from shared.contracts.thought import (
     Example,
     LongThought,
@@ -78,13 +78,15 @@ class FakeWork:
 
     lease = Lease()
 
-    def __init__(self, train: dict[str, Any], records: Records, compiled: bool = True) -> None:
+    def __init__(self, train: dict[str, Any], records: Records, compiled: bool = True, compared: bool = True) -> None:
+        other = ARMS.get(train.get("config", "")) if compared else None
         stages = {
             "grow": {"kind": "search", "problems": "p", "policy": "base"},
             "data": {"kind": "compile", "trees": "grow", "step_labels": "verdicts"}
             if compiled
             else {"kind": "import", "problems": "p"},
             "teach": {"kind": "train", "base": "base", "data": "data", **train},
+            **({"other": {"kind": "train", "base": "base", "data": "data", "config": other}} if other else {}),
         }
         self.recipe = Recipe.model_validate(
             {"name": "t", "models": {"base": {"model": "m"}}, "problems": {"p": {"set": "p"}}, "stages": stages}
@@ -124,6 +126,8 @@ async def test_both_arms_train_on_the_same_problems_equally_often():
     winding, direct = cast(list[Sample], journey), cast(list[Sample], control)
     assert [one.beside for one in winding] == [one.completion for one in direct], "too long in one arm, left out of both"
     assert [one.beside for one in direct] == [one.completion for one in winding]
+    alone = FakeWork({"config": "shortcut"}, records, compared=False)
+    assert {one.beside for one in cast(list[Sample], await gather(cast(Work, alone)))} == {""}, "nobody is compared with it"
     unmatched = await gather(cast(Work, FakeWork({"config": "journey", "match_counts": False}, records)))
     assert [sample.id for sample in unmatched] == ["a#0", "a#1", "b#0", "c#0"]
 

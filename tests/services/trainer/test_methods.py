@@ -92,7 +92,7 @@ def test_pairs_are_learned(tmp_path, tiny_model):
     assert "⟦The answer is 0.⟧ rather than ⟦The answer is 1!⟧" in shown, "single steps do not end the turn"
     figures = [step.figures for step in heard.of(Step)]
     assert heard.of(Step)[0].loss == pytest.approx(0.6931, abs=1e-3), "ln 2: at first the model is its own reference"
-    pairs = load_from_disk(next((tmp_path / "job/checkpoints").glob("pairs")))
+    pairs = load_from_disk(tmp_path / "job/checkpoints/pairs-by-length")
     assert len(pairs) == 20, "of eight epochs, every pair is read once by the reference"
     assert figures[-1]["rewards/margins"] > 0.5 and figures[-1]["rewards/accuracies"] == 1.0
     assert heard.of(Done)[0].tokens_per_second > 0
@@ -100,11 +100,11 @@ def test_pairs_are_learned(tmp_path, tiny_model):
 
 def test_pairs_whose_writing_was_cut_short_are_written_anew(tmp_path, tiny_model):
     job = job_in(tmp_path / "job", tiny_model, "dpo", epochs=1)
-    half = tmp_path / "job/checkpoints/pairs-unfinished"
+    half = tmp_path / "job/checkpoints/pairs-by-length-unfinished"
     half.mkdir()
     (half / "state.json").touch()
     assert run(job).of(Done)
-    assert (tmp_path / "job/checkpoints/pairs/dataset_info.json").exists() and not half.exists()
+    assert (tmp_path / "job/checkpoints/pairs-by-length/dataset_info.json").exists() and not half.exists()
 
 
 def test_steps_are_judged(tmp_path, tiny_model):

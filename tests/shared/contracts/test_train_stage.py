@@ -24,6 +24,8 @@ LABELLED = changed("stages.thoughts.step_labels", "verdicts")
         {**TAUGHT, "method": "grpo", "config": "journey", "generations": 4, "batch_size": 16},
         {**TAUGHT, "config": "journey", "learn_wrong_steps": False, "packing": True},
         {**TAUGHT, "config": "shortcut", "tokens_of": "journey"},
+        {**TAUGHT, "config": "shortcut", "match_counts": False, "max_length": 99},
+        {**TAUGHT, "method": "grpo", "config": "shortcut", "max_length": 999},
     ],
 )
 def test_what_goes_together(stage: dict[str, Any]) -> None:
@@ -48,6 +50,7 @@ def test_what_goes_together(stage: dict[str, Any]) -> None:
         ({**TAUGHT, "method": "grpo", "config": "journey", "batch_size": 12}, "12 completions are not whole groups"),
         ({**TAUGHT, "config": "shortcut", "tokens_of": "thoughts"}, "tokens_of: `thoughts` is a compile, not a train"),
         ({**TAUGHT, "config": "shortcut", "tokens_of": "more"}, "a cycle: more -> more"),
+        ({**TAUGHT, "config": "shortcut", "max_length": 99}, "max_length: 1024 here, 99 in `more`, the other arm"),
     ],
 )
 def test_what_does_not(stage: dict[str, Any], named: str) -> None:
