@@ -7,7 +7,7 @@ from random import Random
 from services.compiler import phrases
 from services.compiler.steps import SLIP, equalities, number_of
 from services.compiler.traverse import UNEXPLAINED, Piece
-from services.compiler.worked import wrong_result
+from services.compiler.worked import worked_out
 from shared.contracts.thought import Role, Span
 
 _ANSWER = re.compile(r"the answer (?P<answer>.+) (?:does not check out|is wrong)")
@@ -51,7 +51,7 @@ class _PlainWords:
         """Why the trial failed."""
         if tells_of_search(piece.text) or piece.text in UNEXPLAINED:
             return "Check: no, this does not lead to the answer."
-        if SLIP.fullmatch(piece.text) or wrong_result(piece.text):
+        if SLIP.fullmatch(piece.text) or worked_out(piece.text):
             return f"Check: {_sentence(piece.text)}"
         return f"Check: no. {_sentence(piece.text)}"
 

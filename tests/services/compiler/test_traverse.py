@@ -189,7 +189,7 @@ def test_wrong_turns_come_as_often_as_the_policy_took_them():
     assert 0.68 < len(winding) / len(walks) < 0.82
     assert [(piece.role, piece.text) for piece in winding[0]] == [
         (Role.WRONG_STEP, "Step 1: 5 * 6 = 35 pens."),
-        (Role.REFLECTION, "5 * 6 = 30, not 35"),
+        (Role.REFLECTION, "5 * 6 = 30, not 35. It is 30"),
         (Role.BACKTRACK, "back to the start"),
         (Role.STEP, "Step 1: 5 * 6 = 30 pens."),
         (Role.VERIFICATION, "5 * 6 = 30"),
@@ -198,7 +198,8 @@ def test_wrong_turns_come_as_often_as_the_policy_took_them():
         (Role.CONCLUSION, "The answer is 18."),
     ]
     assert "".join(span.text for span in template(winding[0], Random(0), plain=True)) == (
-        "Step 1: 5 * 6 = 35 pens.\nCheck: 5 * 6 = 30, not 35. Redo step 1.\nStep 1: 5 * 6 = 30 pens.\nCheck: 5 * 6 = 30. Yes.\n"
+        "Step 1: 5 * 6 = 35 pens.\nCheck: 5 * 6 = 30, not 35. It is 30. Redo step 1.\n"
+        "Step 1: 5 * 6 = 30 pens.\nCheck: 5 * 6 = 30. Yes.\n"
         "Step 2: 30 - 12 = 18 pens.\nCheck: 18 + 10 = 28, 28 + 2 = 30. Yes.\nThe answer is 18."
     )
 
