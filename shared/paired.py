@@ -75,8 +75,9 @@ class Arms:
 def arms(first: Sequence[Graded], second: Sequence[Graded], seed: int = 0) -> Arms:
     """The comparison; an arm is a list of models, one a seed. Raises ValueError if they have no problem in common.
 
-    S seeds drawn from S vary by (S-1)/S of what they should (Davison & Hinkley, "Bootstrap Methods", 1997, section 2.3; a third too
-    little of three), so what the drawn seeds add is widened by the root of S/(S-1). An arm of one seed says nothing of seeds.
+    S seeds drawn from S vary by (S-1)/S of what they should (narrowness bias: Hesterberg, "What teachers should know about the
+    bootstrap", 2015, doi 10.1080/00031305.2015.1089789; of three, a third too little), so what the drawn seeds add is widened by
+    the root of S/(S-1). An arm of one seed says nothing of seeds.
     """
     common = sorted(set.intersection(*({name for name, flags in model.items() if flags} for model in (*first, *second))))
     if not common:

@@ -7,8 +7,8 @@
 
 A difference and a quotient are checked by the inverse operation, which finds out more: a model that has just written a wrong
 result is inclined to write it again. For the same reason a refutation comes to its verdict after the sum, does not go the wrong
-step's own way again where there is another, and ends with what is right. Without that, nine in ten of the steps that SmolLM2 did
-again were wrong again, many of them word for word, although the right result stood in most checks of its sums.
+step's own way again where there is another, and ends with what is right. Without that, seven of eight steps that SmolLM2 did
+again were wrong again, a quarter of them with the same result, although the right one stood in most checks of its sums.
 
 Parts are those of decimal places and no smaller: going by way of the next ten (49 + 1 = 50, 50 + 6 = 56) taught SmolLM2 false
 alarms, three times as many, and cost 6 points. Only whole numbers up to LARGEST are worked out.

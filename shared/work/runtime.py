@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import structlog
 
 from shared.contracts.recipe import PREFLIGHT, Recipe
+from shared.contracts.stages.base import Service
 from shared.contracts.work import TRAINING
 from shared.engines.client import EndpointDown, EngineDied, SpendCapReached
 from shared.engines.roles import Engines
@@ -29,8 +30,10 @@ from shared.work.registry import Hopeless, handler_of
 
 log = structlog.get_logger()
 
-GIVE_BACK_SECONDS = 560.0
-"""How long a worker that stops waits for its items: a training saves its checkpoint first (services/trainer/launch.py)."""
+GIVE_BACK_SECONDS = 60.0
+"""How long a worker that stops waits for its items, and"""
+SAVE_SECONDS = 560.0
+"""how long one that trains: it saves a checkpoint first (services/trainer/launch.py)."""
 DECIDING = (LeaseLost, SpendCapReached, EndpointDown, EngineDied, Hopeless)
 
 
@@ -86,7 +89,8 @@ class Runtime:
 
     def close(self) -> None:
         """After `stop`: waits until every item in hand is given back, then stops the engines and the loop."""
-        wait(list(self._working), timeout=GIVE_BACK_SECONDS)  # the loop gone, whoever works one would wait for ever
+        seconds = SAVE_SECONDS if Service.TRAINER in self._services.split(",") else GIVE_BACK_SECONDS
+        wait(list(self._working), timeout=seconds)  # the loop gone, whoever works one would wait for ever
         asyncio.run_coroutine_threadsafe(self._engines.close(), self._loop).result(timeout=60)
         self._loop.call_soon_threadsafe(self._loop.stop)
 

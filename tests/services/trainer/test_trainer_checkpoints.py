@@ -84,29 +84,29 @@ def test_a_copy_cut_short_is_not_taken(tmp_path, mirror):
     assert newest(second.folder) is None
 
 
-def test_a_download_that_breaks_off_is_done_again(tmp_path, mirror, monkeypatch):
+@pytest.mark.parametrize("whole", [0, 1])
+def test_a_download_that_breaks_off_is_done_again(tmp_path, mirror, monkeypatch, whole):
+    """In the first folder (of metrics), and in the second."""
     first, second = (Place(tmp_path / name, mirror) for name in ("first", "second"))
     (first.folder / METRICS).mkdir(parents=True)
     (first.folder / METRICS / "events").write_text("of the first attempt")
     mirror_checkpoint(checkpoint(first.folder, 20, complete=False), mirror)
 
-    left = 0
+    downloaded = []
 
     def breaks(url, target):
-        nonlocal left
-        if left:
-            left -= 1
+        if len(downloaded) < whole:
+            downloaded.append(url)
             return download_folder(url, target)
         target.mkdir()
         mark_complete(target)  # which is small, and comes early
         raise OSError("the network is gone")
 
-    for left in (0, 1):  # noqa: B007 (in the first folder, in the second)
-        with monkeypatch.context() as broken:
-            broken.setattr("services.trainer.checkpoints.download_folder", breaks)
-            with pytest.raises(OSError, match="the network is gone"):
-                fetch(second)
-        assert newest(second.folder) is None
+    with monkeypatch.context() as broken:
+        broken.setattr("services.trainer.checkpoints.download_folder", breaks)
+        with pytest.raises(OSError, match="the network is gone"):
+            fetch(second)
+    assert newest(second.folder) is None
     fetch(second)
     found = newest(second.folder)
     assert found and (found / "weights").read_text() == "weights of step 20"
