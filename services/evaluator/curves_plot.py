@@ -37,6 +37,8 @@ def draw_curves(report: RunReport) -> bytes:
     notes = ["dashed: cut short", "●: one whole response", "○: majority of several", "bands: 95%, bootstrap over problems"]
     if any(point.kind == "weighted" for point in points):
         notes[2] = "○: majority, ◇: weighted by reward"
+    if estimated := [name for name, score in report.models.items() if score.tokens_estimated]:
+        notes.append(f"lengths estimated: {', '.join(estimated)}")
     heading(figure, report, "Accuracy at a budget of output tokens", notes)
     canvas.draw()
     _name(figure, axes, canvas, report, shades)

@@ -18,6 +18,10 @@ WEIGHTED = (
     f"{EXACT:,} subsets have a size, over {DRAWN:,} of them, drawn at random."
 )
 
+ESTIMATED = (
+    "Cuts are estimates for {}: the server told what several responses came to together, which was shared out by length of text."
+)
+
 
 def curves_markdown(report: RunReport) -> str:
     """A heading, the table, and how the figures were estimated."""
@@ -41,7 +45,9 @@ def curves_latex(report: RunReport) -> str:
 
 def _notes(report: RunReport) -> tuple[str, ...]:
     weighted = any(point.kind == "weighted" for curve in report.curves.values() for point in curve)
-    return (*NOTES, WEIGHTED) if weighted else NOTES
+    estimated = [name for name, score in report.models.items() if score.tokens_estimated]
+    more = [ESTIMATED.format(", ".join(estimated))] if estimated else []
+    return (*NOTES, *([WEIGHTED] if weighted else []), *more)
 
 
 def _blocks(report: RunReport) -> list[list[list[str]]]:

@@ -34,6 +34,8 @@ class Drawn:
     """Of the question alone."""
     forced: int = 0
     """How often it was made to go on, or to answer."""
+    estimated: bool = False
+    """Whether `tokens` is this one's share, by length of text, of what several came to together."""
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,10 @@ async def _anew(work: Work, problems: dict[str, Problem], sample: Response) -> R
         raise Hopeless(f"{held} holds no problem {sample.problem_id}, of which there is a sample: name the set that it is in")
     if problem.question != sample.question:
         raise Hopeless(f"problem {sample.problem_id} of {held} asks something else than what its sample answers")
+    if problem.choices != sample.choices:
+        raise Hopeless(
+            f"problem {sample.problem_id} of {held} has other choices, or another order of them, than its sample was asked"
+        )
     if problem.grading.kind == "judge":
         raise Hopeless(f"problem {sample.problem_id} of {held} is graded by a judge now, and its sample has no judge's word")
     extracted, verified, error = await graded(problem, sample.text)

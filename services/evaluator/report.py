@@ -96,6 +96,7 @@ def _score(
         unscored=sum(sample.weight is None for sample in samples) if stage.reward else 0,
         pass_at_k=metrics.pass_at_k(counts, stage.samples),
         avg_tokens=metrics.average_tokens(samples),
+        tokens_estimated=metrics.share([sample.tokens_estimated for sample in samples]),
         forced=metrics.share([sample.forced > 0 for sample in samples]),
         truncated=metrics.share([sample.finish_reason == "length" for sample in samples]),
         unanswered=metrics.share([sample.extracted is None for sample in samples]),

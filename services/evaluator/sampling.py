@@ -46,6 +46,7 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
                 split="test",
                 origin=origin.model_copy(update={"prompt": prompt_of(problem)}),
                 text=choice.text,
+                choices=problem.choices,
                 reasoning=choice.reasoning,
                 model=model,
                 draw=draw,
@@ -55,6 +56,7 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
                 grading_error=error,
                 prompt_tokens=one.prompt_tokens,
                 completion_tokens=one.tokens,
+                tokens_estimated=one.estimated,
                 forced=one.forced,
             )
         )
@@ -65,7 +67,11 @@ async def _draws(endpoint: Endpoint, question: Message, stage: EvaluateStage) ->
     """`stage.samples` answers to one request."""
     completion = await endpoint.chat([question], n=stage.samples, sampling=stage.sampling)
     tokens = completion.each or tokens_of(completion.choices, completion.completion_tokens)
-    return [Drawn(choice, count, completion.prompt_tokens) for choice, count in zip(completion.choices, tokens, strict=True)]
+    estimated = len(tokens) > 1 and not completion.each and not _told(completion.choices)
+    return [
+        Drawn(choice, count, completion.prompt_tokens, estimated=estimated)
+        for choice, count in zip(completion.choices, tokens, strict=True)
+    ]
 
 
 async def graded(problem: Problem, text: str) -> tuple[str | None, bool, str | None]:
@@ -94,8 +100,13 @@ def tokens_of(choices: Sequence[Choice], total: int) -> list[int]:
 
     The counts sum to `total` in the latter case, so an average over samples is exact either way.
     """
-    if all(choice.token_ids for choice in choices):
+    if _told(choices):
         return [len(choice.token_ids) for choice in choices]
     lengths = [len(choice.text) + len(choice.reasoning or "") + 1 for choice in choices]
     ends = [round(total * sum(lengths[: place + 1]) / sum(lengths)) for place in range(len(lengths))]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _told(choices: Sequence[Choice]) -> bool:
+    """Whether every choice came with its token ids."""
+    return all(choice.token_ids for choice in choices)

@@ -137,6 +137,11 @@ def _notes(report: RunReport) -> list[str]:
     for name, score in report.models.items():
         if not score.avg_tokens:  # the end of an answer is a token, too: none has 0
             notes.append(f"**{name}: its server told no numbers of tokens**, so what its answers cost is not known.")
+        if score.tokens_estimated:
+            share = f"{100 * score.tokens_estimated:.1f}%"
+            notes.append(
+                f"{name}: the lengths of {share} of the samples are estimates (of several, the sum was told); the average is exact."
+            )
         if score.ungraded:
             notes.append(f"**{name}: {score.ungraded} samples could not be graded** and count neither as right nor as wrong.")
         if score.unscored:

@@ -70,6 +70,9 @@ class ModelScore(Frozen):
     """Samples that the reward could not score: they have no part in the weighted majority."""
     pass_at_k: Share
     avg_tokens: Annotated[float, Field(ge=0)]
+    tokens_estimated: Share = 0.0
+    """Share of samples whose lengths are estimates, since a server told only what several answers came to together; their average
+    is exact."""
     truncated: Share
     """Share of samples cut by the token limit."""
     forced: Share = 0.0

@@ -110,6 +110,8 @@ class Response(Trainable):
     """One sampled answer of a model: a teacher's sample, or an evaluation's."""
 
     text: str
+    choices: tuple[str, ...] = ()
+    """The choices that were asked, in the order of their letters: what `extracted` is a letter of. Empty where there were none."""
     reasoning: str | None = None
     """What a reasoning model put into a separate field or between <think> tags."""
     model: str
@@ -127,6 +129,8 @@ class Response(Trainable):
     """What a process reward model said of the lines of `text`, where one was asked."""
     prompt_tokens: Annotated[int, Field(ge=0)]
     completion_tokens: Annotated[int, Field(ge=0)]
+    tokens_estimated: bool = False
+    """Whether `completion_tokens` is a share, by length of text, of what the server told for several answers together."""
     forced: Annotated[int, Field(ge=0)] = 0
     """How often budget forcing made the response go on, or answer; the words that did so are in `text`, not in the tokens."""
 

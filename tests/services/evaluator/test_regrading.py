@@ -231,6 +231,10 @@ async def test_what_cannot_be_graded_now_is_no_wrong_answer(earlier: Any, again:
             [{"id": "p1", "question": "What is 1 + 1?", "grading": {"kind": "judge", "rubric": "planning", "pass_mark": 60}}],
             "problem p1 of problems.held is graded by a judge now",
         ),
+        (
+            [{"id": "p1", "question": "What is 1 + 1?", "answer": "B", "choices": ["3", "2"], "grading": {"kind": "letter"}}],
+            "problem p1 of problems.held has other choices, or another order of them",
+        ),
     ],
 )
 async def test_a_problem_that_is_another_by_now_is_refused(
@@ -239,6 +243,21 @@ async def test_a_problem_that_is_another_by_now_is_refused(
     store_set(ledger, "other", [*problems, {"id": "p9", "question": "?", "answer": "1"}])
     with pytest.raises(Hopeless, match=words):
         await evaluate(again(earlier(), PARTS, problems={"held": {"set": "other"}})("base"))
+
+
+@pytest.mark.parametrize(("offered", "same"), [(("3", "2"), True), (("2", "3"), False)])
+async def test_letters_are_graded_by_the_choices_that_were_asked(
+    ledger: Ledger, earlier: Any, again: Any, offered: tuple[str, ...], same: bool
+) -> None:
+    held = {"question": "What is 1 + 1?", "answer": "B", "choices": ["3", "2"], "grading": {"kind": "letter"}}
+    store_set(ledger, "letters", [{"id": f"p{n}", **held} for n in range(3)])
+    kept = sample("base", 1, 0, "The answer is B.", verified=False, choices=offered)
+    work = again(earlier([kept]), {"base": [kept.id]}, problems={"held": {"set": "letters"}})("base")
+    if same:
+        assert [(one.extracted, one.verified) for one in found(await evaluate(work), "sample")] == [("B", True)]
+    else:
+        with pytest.raises(Hopeless, match="another order of them, than its sample was asked"):
+            await evaluate(work)
 
 
 async def test_a_run_that_was_deleted_meanwhile_is_told(ledger: Ledger, earlier: Any, again: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.evaluator.curves_table import curves_markdown
 from services.evaluator.plot import draw
 from services.evaluator.report import NothingGraded, Served, build_report
 from services.evaluator.sampling import tokens_of
@@ -157,6 +158,17 @@ def test_tokens_are_shared_out_whole_where_only_the_sum_is_known(texts: list[str
     counts = tokens_of([Choice(text, (), "stop") for text in texts], total)
     assert sum(counts) == total
     assert all(count >= 0 for count in counts)
+
+
+def test_estimated_lengths_are_told_beside_the_figures() -> None:
+    stage = EvaluateStage(kind="evaluate", models=("sums", "exact"), problems="p", samples=2)
+    samples = [
+        response(model, "p1", draw, tokens_estimated=model == "sums" and draw == 0) for model in stage.models for draw in (0, 1)
+    ]
+    made = build_report(ORIGIN, "sums", stage, 0, samples, [], 1, {})
+    assert made.models["sums"].tokens_estimated == 0.5 and made.models["exact"].tokens_estimated == 0
+    assert "- sums: the lengths of 50.0% of the samples are estimates" in markdown(made)
+    assert "- Cuts are estimates for sums: " in curves_markdown(made)
 
 
 def test_tokens_are_counted_where_ids_are_known() -> None:

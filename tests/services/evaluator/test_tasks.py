@@ -17,6 +17,7 @@ from shared.contracts.report import RunReport
 from shared.contracts.thought import Response
 from shared.engines.client import (
     Choice,
+    Completion,
     Endpoint,
     EndpointDown,
     EndpointUnreachable,
@@ -62,6 +63,25 @@ async def test_every_draw_of_every_problem_is_a_graded_record(take: Take) -> Non
     assert samples[0].origin.prompt is not None and samples[0].origin.prompt.startswith("solve@")
     assert len(endpoint.asked) == 3  # the draws of a problem are one request
     assert result.summary == {"model": "base", "samples": 6, "right": 3, "ungraded": 0}
+
+
+@pytest.mark.parametrize(
+    ("ids", "each", "lengths", "estimated"),
+    [((), (), [11, 29], True), ((), (12, 28), [12, 28], False), ((1, 2), (), [2, 2], False)],
+    ids=["a sum", "a request each", "token ids"],
+)
+async def test_lengths_that_are_estimates_are_marked(
+    take: Take, monkeypatch: pytest.MonkeyPatch, ids: tuple[int, ...], each: tuple[int, ...], lengths: list[int], estimated: bool
+) -> None:
+    endpoint = FakeEndpoint(solver)
+
+    async def chat(*asked: Any, **how: Any) -> Completion:
+        return Completion((Choice("It is 2.", ids, "stop"), Choice("So the answer is 2. Yes.", ids, "stop")), 10, 40, each)
+
+    monkeypatch.setattr(endpoint, "chat", chat)
+    first, second = samples_of(await evaluate(take("base", endpoint)))[:2]
+    assert [first.completion_tokens, second.completion_tokens] == lengths
+    assert [first.tokens_estimated, second.tokens_estimated] == [estimated, estimated]
 
 
 async def test_a_cut_sample_that_states_its_answer_counts(take: Take) -> None:
