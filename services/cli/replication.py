@@ -4,6 +4,7 @@ Everything on it is read from the run: a figure that is not there is not written
 figures: it stands between two marks, and stays when the page is written anew.
 """
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ ARMS = {"shortcut": "shortcuts", "matched": "shortcuts, as many tokens as journe
 """Name of an arm in the recipe (`journey-1` is its first seed) -> what it learns from."""
 FINAL, AGAIN = "final", "again"
 """What the names of evaluate stages begin with: of the arms; of what was trained from a journey model, on the same problems."""
+STANDSTILL = 600.0
+"""Seconds without an event after which nothing is at work."""
 BEGINS, ENDS = "<!-- what was seen: kept when this page is written anew -->", "<!-- end of what was seen -->"
 INTRODUCTION = """# {title}
 
@@ -47,7 +50,10 @@ def document(client: Client, run: str, scale: str = "laptop", before: str = "") 
     parts.append(_seen(before))
     parts += ["\n".join(_family(stage, report, samples[stage])) for stage in samples if stage.startswith(FINAL)]
     parts += ["\n".join(_again(stage, report, samples)) for stage in samples if stage.startswith(AGAIN)]
-    parts += ["\n".join(part) for part in (_tries(report, recipe), _data(report), _trainings(report, recipe), _run(status, recipe))]
+    parts += [
+        "\n".join(part)
+        for part in (_tries(report, recipe), _data(report), _trainings(report, recipe), _run(client, status, recipe))
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -218,21 +224,38 @@ def _trainings(report: Report, recipe: Report) -> Iterator[str]:
         yield f"| {stage} | {base} | {' | '.join(figures)} | {one['seconds'] / 60:.1f} |"
 
 
-def _run(status: Report, recipe: Report) -> Iterator[str]:
+def _run(client: Client, status: Report, recipe: Report) -> Iterator[str]:
     """How long it took, and the whole recipe."""
     usage = status["usage"]
     yield "## The run"
     yield ""
     if status["ended_at"]:
-        hours = (status["ended_at"] - status["created_at"]) / 3600
-        yield f"`{status['id']}` took {hours:.1f} hours from its start to its end, interruptions included;"
+        moments = [status["created_at"], *(event["created_at"] for event in client.events(status["id"])), status["ended_at"]]
+        worked, stood, pauses = worked_and_stood(moments)
+        often = "once" if pauses == 1 else f"{pauses} times"
+        stops = f" (and stood still for {stood / 3600:.1f}, interrupted {often})" if pauses else ""
+        yield f"`{status['id']}` took {worked / 3600:.1f} hours of work{stops};"
     else:
         yield f"`{status['id']}` is {status['state']};"
     yield f"{usage['prompt_tokens']:,} tokens were read and {usage['completion_tokens']:,} sampled so far."
     yield ""
+    yield "<details><summary>All settings, those that the recipe leaves to their defaults included</summary>"
+    yield ""
     yield "```yaml"
     yield yaml.safe_dump(_plain(recipe), sort_keys=False, width=120).rstrip()
     yield "```"
+    yield ""
+    yield "</details>"
+
+
+def worked_and_stood(moments: Sequence[float]) -> tuple[float, float, int]:
+    """Seconds in which a run worked, seconds in which it stood still, and how often it did; `moments`: of its events, rising.
+
+    Who works tells of it within a minute or two; so longer than STANDSTILL between two events is an interruption.
+    """
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    still = [gap for gap in gaps if gap > STANDSTILL]
+    return sum(gaps) - sum(still), sum(still), len(still)
 
 
 def _plain(recipe: Any) -> Any:

@@ -71,6 +71,9 @@ class FakeClient:
             "checkpoints": {"try": {**checkpoint, "device": "cpu (1 threads)"}, "journey-1": checkpoint},
         }
 
+    def events(self, run: str) -> list[dict[str, Any]]:
+        return [{"created_at": moment} for moment in (0.0, *range(400, 3601, 400), *range(7200, 9001, 600))]
+
     def records(self, run: str, stage: str, kind: str) -> list[dict[str, Any]]:
         assert kind == "sample" and stage != self.missing
         return [
@@ -98,7 +101,8 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert re.search(r"dpo - journey-1: \+0\.0 points .*, problems 2, one seed of either\n", found)
     assert "| journey-1 | 100.0 ± 10.0 | 100.0 | 70 | 0.0% | 2 of 2 (100%) | 0 of 2 (0%) |" in found
     assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
-    assert "took 2.5 hours" in found and "name: tiny" in found and "not done" not in found
+    assert "took 1.5 hours of work (and stood still for 1.0, interrupted once);" in found
+    assert "name: tiny" in found and "not done" not in found
 
 
 def test_the_page_of_an_unfinished_run_says_what_is_missing() -> None:
