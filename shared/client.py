@@ -15,43 +15,26 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, repeat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
 import structlog
 from httpx_sse import EventSource
 
+from shared.patient_http import CHUNK, PAUSE_SECONDS, ApiError, GatewayAway, PatientHttp
+
+__all__ = ["ENDED", "ApiError", "Client", "GatewayAway"]
+
 log = structlog.get_logger()
 
 URL = "http://127.0.0.1:8000"
 PATIENCE_SECONDS = 60.0
 """How long a gateway that does not answer is waited for."""
-PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 ENDED = frozenset({"done", "failed", "rejected", "cancelled"})
 """States in which a run stays."""
-CHUNK = 2**18
-
-Answer = TypeVar("Answer")
-
-
-class ApiError(Exception):
-    """The gateway refused a request. `errors` holds a refused recipe's places, or a refused problem set's lines."""
-
-    def __init__(self, status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
-        super().__init__(detail or title)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.errors = errors or []
-
-
-class GatewayAway(Exception):
-    """The gateway did not answer for PATIENCE_SECONDS."""
 
 
 class Client:
@@ -68,10 +51,7 @@ class Client:
         self.url = (url or os.environ.get("LONGTHOUGHT_URL") or URL).rstrip("/")
         key = api_key or os.environ.get("LONGTHOUGHT_API_KEY") or ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._patience = patience
-        self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=httpx.Timeout(60, connect=5), transport=transport, trust_env=False
-        )
+        self._http = PatientHttp(self.url, headers, patience, transport)
 
     def __enter__(self) -> Self:
         return self
@@ -93,26 +73,28 @@ class Client:
                 while chunk := opened.read(CHUNK):
                     yield chunk
 
-        return self._json("POST", f"/v1/problem-sets/{_part(name)}", content=content, headers={"Content-Type": "application/jsonl"})
+        return self._http.json(
+            "POST", f"/v1/problem-sets/{_part(name)}", content=content, headers={"Content-Type": "application/jsonl"}
+        )
 
     def problem_sets(self) -> list[dict[str, Any]]:
         """All problem sets: name, count, created_at."""
-        return _list(self._json("GET", "/v1/problem-sets"), "problem_sets")
+        return _list(self._http.json("GET", "/v1/problem-sets"), "problem_sets")
 
     def problem_set(self, name: str) -> dict[str, Any]:
         """One problem set."""
-        return self._json("GET", f"/v1/problem-sets/{_part(name)}")
+        return self._http.json("GET", f"/v1/problem-sets/{_part(name)}")
 
     def problems(self, name: str) -> Iterator[dict[str, Any]]:
         """A set's problems, in order."""
         skip = 0
-        while page := _list(self._json("GET", f"/v1/problem-sets/{_part(name)}/problems", params={"skip": skip}), "problems"):
+        while page := _list(self._http.json("GET", f"/v1/problem-sets/{_part(name)}/problems", params={"skip": skip}), "problems"):
             yield from page
             skip += len(page)
 
     def delete_problems(self, name: str) -> None:
         """Deletes a problem set."""
-        self._delete(f"/v1/problem-sets/{_part(name)}")
+        self._http.delete(f"/v1/problem-sets/{_part(name)}")
 
     # Runs
 
@@ -124,26 +106,26 @@ class Client:
             "Content-Type": "application/yaml" if yaml else "application/json",
             "Idempotency-Key": idempotency_key or uuid.uuid4().hex,
         }
-        return str(self._json("POST", "/v1/runs", content=lambda: body.encode(), headers=headers)["id"])
+        return str(self._http.json("POST", "/v1/runs", content=lambda: body.encode(), headers=headers)["id"])
 
     def check_recipe(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Checks a recipe as posting would; nothing is stored. Returns it as it is understood (`recipe`), and number and mean
         lengths of its `problems`, by source. Raises ApiError; its `errors` name the places.
         """
         headers = {"Content-Type": "application/json"}
-        return self._json("POST", "/v1/runs/check", content=lambda: json.dumps(recipe).encode(), headers=headers)
+        return self._http.json("POST", "/v1/runs/check", content=lambda: json.dumps(recipe).encode(), headers=headers)
 
     def runs(self) -> Iterator[dict[str, Any]]:
         """All runs, newest first."""
-        yield from self._pages("/v1/runs", "runs", {})
+        yield from self._http.pages("/v1/runs", "runs", {})
 
     def run(self, run: str) -> dict[str, Any]:
         """How a run stands: {"id", "state", "reason", "stages": {NAME: {...}}, "usage": {...}}."""
-        return self._json("GET", f"/v1/runs/{_part(run)}")
+        return self._http.json("GET", f"/v1/runs/{_part(run)}")
 
     def recipe(self, run: str) -> dict[str, Any]:
         """A run's recipe as it was understood, defaults filled in."""
-        return self._json("GET", f"/v1/runs/{_part(run)}/recipe")
+        return self._http.json("GET", f"/v1/runs/{_part(run)}/recipe")
 
     def watch(self, run: str, seconds: float = 0.5) -> Iterator[dict[str, Any]]:
         """How a run stands, again and again, up to the state in which it ended."""
@@ -156,20 +138,20 @@ class Client:
 
     def cancel(self, run: str) -> dict[str, Any]:
         """Cancels a live run; returns how it stands."""
-        return self._json("POST", f"/v1/runs/{_part(run)}/cancel")
+        return self._http.json("POST", f"/v1/runs/{_part(run)}/cancel")
 
     def pause(self, run: str) -> dict[str, Any]:
         """Pauses a live run; returns how it stands."""
-        return self._json("POST", f"/v1/runs/{_part(run)}/pause")
+        return self._http.json("POST", f"/v1/runs/{_part(run)}/pause")
 
     def resume(self, run: str, spend_cap: float | None = None) -> dict[str, Any]:
         """Lets a paused run go on, with another spend cap (US dollars) if one is given; returns how it stands."""
         params = {} if spend_cap is None else {"spend_cap": spend_cap}
-        return self._json("POST", f"/v1/runs/{_part(run)}/resume", params=params)
+        return self._http.json("POST", f"/v1/runs/{_part(run)}/resume", params=params)
 
     def delete_run(self, run: str) -> None:
         """Deletes an ended run with all its results."""
-        self._delete(f"/v1/runs/{_part(run)}")
+        self._http.delete(f"/v1/runs/{_part(run)}")
 
     # Results
 
@@ -177,30 +159,30 @@ class Client:
         self, run: str, stage: str | None = None, kind: str | None = None, key: str | None = None
     ) -> Iterator[dict[str, Any]]:
         """A run's records, each with `stage`, `kind`, `key` and `body`."""
-        yield from self._pages(f"/v1/runs/{_part(run)}/records", "records", {"stage": stage, "kind": kind, "key": key})
+        yield from self._http.pages(f"/v1/runs/{_part(run)}/records", "records", {"stage": stage, "kind": kind, "key": key})
 
     def items(self, run: str, stage: str | None = None, state: str | None = None) -> Iterator[dict[str, Any]]:
         """A run's work items, with errors."""
-        yield from self._pages(f"/v1/runs/{_part(run)}/items", "items", {"stage": stage, "state": state})
+        yield from self._http.pages(f"/v1/runs/{_part(run)}/items", "items", {"stage": stage, "state": state})
 
     def report(self, run: str) -> dict[str, Any]:
         """Figures: `models` by name; `rewards`, `curations`, `datasets` and `checkpoints` by stage; `benchmarks`, `plots`."""
-        return self._json("GET", f"/v1/runs/{_part(run)}/report")
+        return self._http.json("GET", f"/v1/runs/{_part(run)}/report")
 
     def add_scores(self, run: str, file: Path, stage: str | None = None) -> dict[str, Any]:
         """Uploads people's scores of samples, a CSV file; returns {"count", "replaced"}. Raises ApiError with every bad line."""
         params = {} if stage is None else {"stage": stage}
         headers = {"Content-Type": "text/csv"}
-        return self._json("POST", f"/v1/runs/{_part(run)}/scores", content=file.read_bytes, params=params, headers=headers)
+        return self._http.json("POST", f"/v1/runs/{_part(run)}/scores", content=file.read_bytes, params=params, headers=headers)
 
     def datasets(self, run: str) -> dict[str, Any]:
         """A run's datasets by stage: uri, counts, statistics."""
-        return dict(self._json("GET", f"/v1/runs/{_part(run)}/datasets")["datasets"])
+        return dict(self._http.json("GET", f"/v1/runs/{_part(run)}/datasets")["datasets"])
 
     def download_dataset(self, run: str, stage: str, folder: Path) -> list[Path]:
         """Downloads a dataset's files into `folder`; returns their paths."""
         with tempfile.TemporaryFile() as spool:
-            self._download(f"/v1/runs/{_part(run)}/datasets/{_part(stage)}", spool)
+            self._http.download(f"/v1/runs/{_part(run)}/datasets/{_part(stage)}", spool)
             spool.seek(0)
             folder.mkdir(parents=True, exist_ok=True)
             with tarfile.open(fileobj=spool) as archive:
@@ -209,14 +191,14 @@ class Client:
 
     def files(self, run: str) -> list[dict[str, Any]]:
         """All files of a run: `file` (a path) and `size` in bytes."""
-        return _list(self._json("GET", f"/v1/runs/{_part(run)}/files"), "files")
+        return _list(self._http.json("GET", f"/v1/runs/{_part(run)}/files"), "files")
 
     def download_file(self, run: str, file: str, target: Path) -> Path:
         """Downloads one file of a run to `target`."""
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.partial")
         with partial.open("w+b") as opened:
-            self._download(f"/v1/runs/{_part(run)}/files/{quote(file)}", opened)
+            self._http.download(f"/v1/runs/{_part(run)}/files/{quote(file)}", opened)
         partial.replace(target)
         return target
 
@@ -230,7 +212,7 @@ class Client:
         path = f"/v1/runs/{_part(run)}/events" if run else "/v1/events"
         while True:
             headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
-            with self._stream("GET", path, headers=headers, timeout=httpx.Timeout(60, connect=5)) as response:
+            with self._http.stream("GET", path, headers=headers, timeout=httpx.Timeout(60, connect=5)) as response:
                 if response.status_code == 204:
                     return
                 try:
@@ -246,11 +228,11 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """Checkpoints, newest first."""
-        return _list(self._json("GET", "/v1/models"), "models")
+        return _list(self._http.json("GET", "/v1/models"), "models")
 
     def queues(self) -> dict[str, Any]:
         """Queue -> queued, rung and running items, workers, slots."""
-        return dict(self._json("GET", "/v1/queues")["queues"])
+        return dict(self._http.json("GET", "/v1/queues")["queues"])
 
     def prune(
         self, kinds: Sequence[str] = (), older_than_days: float = 30.0, run: str | None = None, dry_run: bool = True
@@ -258,120 +240,19 @@ class Client:
         """Frees what nothing refers to any more, or says what would go: {"freed": {KIND: {"rows"} or {"files", "bytes"}}}."""
         params: dict[str, Any] = {"older_than_days": older_than_days, "dry_run": dry_run}
         params |= {name: value for name, value in (("kind", list(kinds)), ("run", run)) if value}
-        return self._json("POST", "/v1/prune", params=params)
+        return self._http.json("POST", "/v1/prune", params=params)
 
     def workers(self) -> list[dict[str, Any]]:
         """Workers seen lately."""
-        return _list(self._json("GET", "/v1/workers"), "workers")
+        return _list(self._http.json("GET", "/v1/workers"), "workers")
 
     def ready(self) -> tuple[bool, dict[str, str]]:
         """Whether everything is up, and each check in words. Does not wait for a gateway that is away."""
         try:
-            response = self._http.get("/readyz")
+            response = self._http.once("/readyz")
             return response.status_code == 200, dict(response.json().get("checks", {}))
         except (httpx.TransportError, ValueError) as error:
             return False, {"gateway": f"no answer from {self.url}: {error}"}
-
-    # Requests
-
-    def _json(self, method: str, path: str, content: Callable[[], Any] | None = None, **options: Any) -> dict[str, Any]:
-        def send() -> dict[str, Any]:
-            response = self._http.request(method, path, content=content() if content else None, **options)
-            _raise(response)
-            answer: dict[str, Any] = response.json()
-            return answer
-
-        return self._patiently(send)
-
-    def _delete(self, path: str) -> None:
-        tried = 0
-
-        def send() -> None:
-            nonlocal tried
-            tried += 1
-            response = self._http.delete(path)
-            if response.status_code != 404 or tried == 1:  # a second try finds what the first one did before it was cut off
-                _raise(response)
-
-        self._patiently(send)
-
-    def _download(self, path: str, target: Any) -> None:
-        def send() -> None:
-            target.seek(0)
-            target.truncate()
-            with self._http.stream("GET", path) as response:
-                _raise(response)
-                for chunk in response.iter_bytes(CHUNK):
-                    target.write(chunk)
-
-        self._patiently(send)
-
-    @contextmanager
-    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        def send() -> httpx.Response:
-            response = self._http.send(self._http.build_request(method, path, **options), stream=True)
-            _raise(response)
-            return response
-
-        response = self._patiently(send)
-        try:
-            yield response
-        finally:
-            response.close()
-
-    def _pages(self, path: str, name: str, filters: dict[str, str | None]) -> Iterator[dict[str, Any]]:
-        params = {key: value for key, value in filters.items() if value is not None}
-        while True:
-            page = self._json("GET", path, params=params)
-            yield from page[name]
-            if not page["next"]:
-                return
-            params["cursor"] = page["next"]
-
-    def _patiently(self, send: Callable[[], Answer]) -> Answer:
-        """Sends again while the gateway is away, unavailable, or at work on this very request."""
-        give_up = time.monotonic() + self._patience
-        for pause in chain(PAUSE_SECONDS, repeat(PAUSE_SECONDS[-1])):
-            try:
-                return send()
-            except httpx.TransportError as error:
-                problem: Exception = error
-            except _ComeAgain as error:
-                problem = error.refused
-            if time.monotonic() + pause > give_up:
-                if isinstance(problem, ApiError):
-                    raise problem
-                raise GatewayAway(
-                    f"no answer from {self.url} for {self._patience:g} s ({problem}): is it running? `longthought up` starts it; "
-                    "LONGTHOUGHT_URL says where it is"
-                ) from problem
-            time.sleep(pause)
-        raise AssertionError("unreachable")
-
-
-class _ComeAgain(Exception):
-    """An answer that says: later."""
-
-    def __init__(self, refused: ApiError) -> None:
-        self.refused = refused
-
-
-def _raise(response: httpx.Response) -> None:
-    """Raises ApiError for an error, _ComeAgain for one that passes."""
-    if response.status_code < 400:
-        return
-    response.read()
-    try:
-        body = response.json()
-    except ValueError:
-        body = {}
-    if not isinstance(body, dict):
-        body = {}
-    title = body.get("title") or response.reason_phrase
-    error = ApiError(response.status_code, title, body.get("detail") or title, body.get("errors"))
-    if response.status_code == 503 or body.get("type") == "in-flight":
-        raise _ComeAgain(error)
-    raise error
 
 
 def _part(text: str) -> str:

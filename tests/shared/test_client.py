@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import client as module
+from shared import patient_http as module
 from shared.client import ApiError, Client, GatewayAway
 
 PROBLEM = {"type": "invalid-recipe", "title": "The recipe is not valid.", "status": 422, "detail": "name: is missing"}
@@ -48,9 +48,15 @@ def stream(*messages: str, error: Exception | None = None) -> httpx.Response:
 def test_the_environment_says_where_and_who(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGTHOUGHT_URL", "http://somewhere:1/")
     monkeypatch.setenv("LONGTHOUGHT_API_KEY", "lt-env")
-    with Client() as made:
-        assert made.url == "http://somewhere:1"
-        assert made._http.headers["Authorization"] == "Bearer lt-env"
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"workers": []})
+
+    with Client(transport=httpx.MockTransport(answer)) as made:
+        assert made.url == "http://somewhere:1" and made.workers() == []
+    assert (asked[0].url.host, asked[0].headers["Authorization"]) == ("somewhere", "Bearer lt-env")
     assert Client("http://here").url == "http://here"
 
 
@@ -109,7 +115,7 @@ def test_every_run_is_posted_under_a_key_of_its_own() -> None:
 
 
 def test_an_upload_is_streamed_and_sent_again_from_its_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", 10)
+    monkeypatch.setattr("shared.client.CHUNK", 10)
     file = tmp_path / "problems.jsonl"
     file.write_bytes(b"x" * 95)
     asked: list[httpx.Request] = []
