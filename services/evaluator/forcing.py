@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from shared.contracts.base import Message
 from shared.contracts.stages import EvaluateStage
-from shared.engines.client import Choice, Completion, Endpoint, split_reasoning
+from shared.engines.client import Choice, Completion, Endpoint
+from shared.engines.completions import split_reasoning
 
 CLOSING = "\nThe answer is"
 WAIT = "Wait"

@@ -5,15 +5,14 @@ kills vLLM 0.32's CPU engine, and hosted servers do not keep to theirs.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Any
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
 from shared.engines.bank import Bank, SpendCapReached, worst_case
+from shared.engines.completions import Choice, Completion, Form, Pooled, chat_choice, completion_choice, text_of, usage_of
 from shared.engines.errors import (
     EndpointDown,
     EndpointUnreachable,
@@ -42,61 +41,6 @@ __all__ = [
     "RequestRefused",
     "SpendCapReached",
 ]
-
-MOST_TOKENS = 10**12
-"""No answer has more: a figure above is nonsense."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One sampled answer."""
-
-    text: str
-    token_ids: tuple[int, ...]
-    """The sampled ids, end of sequence included; empty where the server does not tell. They may say more than the text: the last
-    token before a stop string may reach beyond it ("\\n\\n" for the stop "\\n").
-    """
-    finish_reason: str
-    """`stop`: ended by itself or at a stop string; `length`: cut. A server that tells none is refused: nothing else tells a whole
-    answer from a cut one.
-    """
-    reasoning: str | None = None
-
-
-@dataclass(frozen=True)
-class Form:
-    """What an answer must look like: one of `choices`, or JSON of a JSON `schema`.
-
-    vLLM holds the model to it while it writes. An endpoint is told a schema (`response_format`), which it may not keep to, and no
-    choices. So whoever asks for a form reads the answer with care.
-    """
-
-    choices: tuple[str, ...] = ()
-    schema: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Completion:
-    """The answer to one prompt; the figures are the server's own, summed over the requests that it took.
-
-    A server that tells no usage counts as 0 tokens; one that tells nonsense (negative, a text, NaN) is refused.
-    """
-
-    choices: tuple[Choice, ...]
-    prompt_tokens: int
-    completion_tokens: int
-    each: tuple[int, ...] = ()
-    """Output tokens of each choice, where every one took a request of its own; else empty."""
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """A process reward model's answer to some sequences."""
-
-    outputs: tuple[list[list[float]], ...]
-    """Sequence -> token -> logits, before any activation."""
-    tokens: int
-    """Read, as the server counts them."""
 
 
 class Endpoint:
@@ -169,14 +113,14 @@ class Endpoint:
             body["stop_token_ids"] = list(stop_ids)
         if min_tokens:
             body["min_tokens"] = min_tokens
-        return await self._sample("/completions", body, n, _completion_choice)
+        return await self._sample("/completions", body, n, completion_choice)
 
     async def chat(
         self, messages: Sequence[Message], *, n: int = 1, sampling: Sampling, stop: Sequence[str] = (), form: Form | None = None
     ) -> Completion:
         """Answers a chat; what the model thinks in a field or tags of its own goes to `Choice.reasoning`."""
         body = {"messages": [message.model_dump() for message in messages], **self._sampled(sampling, stop, form)}
-        return await self._sample("/chat/completions", body, n, _chat_choice)
+        return await self._sample("/chat/completions", body, n, chat_choice)
 
     async def render_chat(self, messages: Sequence[Message]) -> str:
         """A chat as the text that the model's template makes of it, generation prompt added. Where only text is taken.
@@ -184,7 +128,7 @@ class Endpoint:
         `complete` adds what the tokenizer puts before every text, so it is not in here.
         """
         answer = await self._server.post(f"{self._server.root}/render", {"messages": [one.model_dump() for one in messages]})
-        return _text(answer.get("text"), "text")
+        return text_of(answer.get("text"), "text")
 
     async def tokenize_chat(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a chat rendered with the model's template, generation prompt added. Local engines and reward models only."""
@@ -200,7 +144,7 @@ class Endpoint:
             return Pooled((), 0)
         body = {"model": self.model, "input": [list(ids) for ids in inputs], "task": TASK, "use_activation": False}
         answer, held = await self._paid(f"{self._server.root}/pooling", body)
-        tokens, _, nonsense = _usage(answer)
+        tokens, _, nonsense = usage_of(answer)
         await self._report(tokens, 0, held)
         try:
             if nonsense:
@@ -263,7 +207,7 @@ class Endpoint:
                 raise failed.exceptions[0] from failed
             answers += [task.result() for task in tasks]
         choices = [self._read(choice, read) for answer in answers for choice in answer["choices"]]
-        usages = [_usage(answer) for answer in answers]
+        usages = [usage_of(answer) for answer in answers]
         each = tuple(usage[1] for usage in usages) if len(answers) == len(choices) == n else ()
         return Completion(tuple(choices[:n]), sum(usage[0] for usage in usages), sum(usage[1] for usage in usages), each)
 
@@ -275,7 +219,7 @@ class Endpoint:
             await self._report(0, 0, 0.0, cached=1)
             return known
         answer, held = await self._paid(f"{self._server.url}{path}", body)
-        prompt_tokens, completion_tokens, nonsense = _usage(answer)
+        prompt_tokens, completion_tokens, nonsense = usage_of(answer)
         await self._report(prompt_tokens, completion_tokens, held)  # first: whatever the answer is worth, it was paid for
         if nonsense:
             raise EngineError(f"{self.uri} at {self.engine} answered with {nonsense}, which cannot be counted")
@@ -331,56 +275,3 @@ class Endpoint:
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
         await asyncio.shield(task)
-
-
-def _usage(answer: dict[str, Any]) -> tuple[int, int, str | None]:
-    """Prompt and completion tokens as the server counts them (what it leaves out: 0), and what of them is no count, in words."""
-    usage = answer.get("usage") or {}
-    if not isinstance(usage, dict):
-        return 0, 0, f"usage {str(usage)[:100]!r}"
-    counts, nonsense = [], None
-    for name in ("prompt_tokens", "completion_tokens"):
-        value = usage.get(name) or 0
-        number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
-        sound = 0 <= number <= MOST_TOKENS and number == int(number)  # NaN is in no range
-        counts.append(int(number) if sound else 0)
-        if not sound:
-            nonsense = f"usage.{name} {str(value)[:100]!r}"
-    return counts[0], counts[1], nonsense
-
-
-def _completion_choice(choice: dict[str, Any]) -> Choice:
-    return Choice(_text(choice["text"], "text"), tuple(choice.get("token_ids") or ()), _finish(choice))
-
-
-def _chat_choice(choice: dict[str, Any]) -> Choice:
-    message = choice["message"]
-    text = _text(message.get("content") or "", "message.content")
-    found = message.get("reasoning_content") or message.get("reasoning")
-    reasoning: str | None = _text(found, "message.reasoning") if found else None
-    if not reasoning:
-        reasoning, text = split_reasoning(text)
-    return Choice(text, tuple(choice.get("token_ids") or ()), _finish(choice), reasoning)
-
-
-def _finish(choice: dict[str, Any]) -> str:
-    reason = choice.get("finish_reason")
-    if not isinstance(reason, str) or not reason:
-        raise ValueError("no finish_reason, without which a whole answer cannot be told from a cut one")
-    return reason
-
-
-def _text(value: Any, name: str) -> str:
-    """A text that UTF-8 can hold: half of a surrogate pair (a server that cut a character in two) becomes U+FFFD."""
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is no text")
-    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def split_reasoning(text: str) -> tuple[str | None, str]:
-    """`<think>…</think>` and what follows it. The opening tag may be missing (a template gave it), and the closing one (a cut)."""
-    before, closed, after = text.partition("</think>")
-    opened = re.match(r"\s*<think>", before)
-    if closed and (opened or "<think>" not in before):
-        return before[opened.end() if opened else 0 :].strip(), after.strip()
-    return (before[opened.end() :].strip(), "") if opened else (None, text)
