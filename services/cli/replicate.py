@@ -19,7 +19,7 @@ from services.cli.connect import gateway
 from services.cli.demo import command, interrupt
 from services.cli.folder import Folder, free_port
 from services.cli.recipe_file import BadRecipe, RecipeFile
-from services.cli.replication import TITLES, document
+from services.cli.replication import FINAL, TITLES, document
 from services.cli.replication_scale import enlarged
 from services.cli.terminal import INTERRUPTED, say
 from shared.client import ENDED, Client
@@ -127,9 +127,18 @@ def write_page(chosen: argparse.Namespace) -> int:
             return 1
         target: Path = chosen.document
         before = target.read_text(encoding="utf-8") if target.exists() else ""
-        target.write_text(document(client, str(found["id"]), chosen.scale, before), encoding="utf-8")
+        pictures = fetch_pictures(client, str(found["id"]), target.with_suffix(""))
+        target.write_text(document(client, str(found["id"]), chosen.scale, before, pictures), encoding="utf-8")
     say(f"{target} is written.")
     return 0 if chosen.page or found["state"] == "done" else 1
+
+
+def fetch_pictures(client: Client, run: str, folder: Path) -> dict[str, str]:
+    """The budget curves of the held-out sets, brought into `folder`: where each stage's lies, as seen from beside the folder."""
+    curves = [plot for plot in client.report(run)["plots"] if plot["kind"] == "curves_plot" and plot["stage"].startswith(FINAL)]
+    for plot in curves:
+        client.download_file(run, plot["file"], folder / f"{plot['stage']}.png")
+    return {plot["stage"]: f"{folder.name}/{plot['stage']}.png" for plot in curves}
 
 
 def unended(client: Client) -> Mapping[str, Any] | None:

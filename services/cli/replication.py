@@ -8,6 +8,7 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -39,8 +40,13 @@ TITLES = {"laptop": "The laptop replication", "gpu": "The replication on a GPU"}
 Report = Mapping[str, Any]
 
 
-def document(client: Client, run: str, scale: str = "laptop", before: str = "") -> str:
-    """The page of a run, done or not; `before` is the page that stood there, whose person's part is kept."""
+def document(
+    client: Client, run: str, scale: str = "laptop", before: str = "", pictures: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The page of a run, done or not; `before` is the page that stood there, whose person's part is kept.
+
+    `pictures`: where the plots of stages lie, as seen from the page.
+    """
     status, report, recipe = client.run(run), client.report(run), client.recipe(run)
     measured = {name: stage for name, stage in recipe["stages"].items() if stage["kind"] == "evaluate" and not stage.get("regrade")}
     samples = {stage: Samples(client, run, stage) for stage in measured if stage in report["benchmarks"]}
@@ -48,7 +54,9 @@ def document(client: Client, run: str, scale: str = "laptop", before: str = "") 
     if missing := [name for name, stage in status["stages"].items() if stage["state"] not in ("done", "skipped")]:
         parts.append(f"**This run is not done.** Not there yet: {', '.join(f'`{name}`' for name in missing)}.")
     parts.append(_seen(before))
-    parts += ["\n".join(_family(stage, report, samples[stage])) for stage in samples if stage.startswith(FINAL)]
+    parts += [
+        "\n".join(_family(stage, report, samples[stage], pictures.get(stage))) for stage in samples if stage.startswith(FINAL)
+    ]
     parts += ["\n".join(_again(stage, report, samples)) for stage in samples if stage.startswith(AGAIN)]
     parts += [
         "\n".join(part)
@@ -83,8 +91,8 @@ def _seen(before: str) -> str:
     return f"{BEGINS}{rest.partition(ENDS)[0] or chr(10)}{ENDS}"
 
 
-def _family(stage: str, report: Report, samples: Samples) -> Iterator[str]:
-    """One held-out set: the differences, and a row for every model."""
+def _family(stage: str, report: Report, samples: Samples, picture: str | None) -> Iterator[str]:
+    """One held-out set: the differences, the picture, and a row for every model."""
     scores = scores_of(stage, report)
     yield _heading(scores)
     yield ""
@@ -92,6 +100,9 @@ def _family(stage: str, report: Report, samples: Samples) -> Iterator[str]:
         if samples.seeds("journey") and samples.seeds(control):
             yield "    " + said(f"journey - {words}", arms(samples.seeds(control), samples.seeds("journey")))
     yield ""
+    if picture:
+        yield f"![Accuracy against average output tokens, a line a model: cut short, whole, and majorities of several]({picture})"
+        yield ""
     yield from _table(scores, samples)
     for arm, words in ARMS.items():
         members = [score for name, score in scores.items() if re.fullmatch(rf"{arm}-\d+", name)]

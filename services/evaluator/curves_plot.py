@@ -31,7 +31,7 @@ def draw_curves(report: RunReport) -> bytes:
     points = [point for curve in report.curves.values() for point in curve]
     accuracy_axis(axes, min(point.low for point in points) * 100, max(point.high for point in points) * 100)
     _budget_axis(axes, [_x(point) for point in points])
-    shades = dict(zip(report.curves, colours(len(report.curves)), strict=True))
+    shades = dict(zip(report.curves, colours(report.curves), strict=True))
     for name, curve in report.curves.items():
         _line(axes, curve, shades[name])
     notes = ["dashed: cut short", "●: one whole response", "○: majority of several", "bands: 95%, bootstrap over problems"]

@@ -31,7 +31,7 @@ def vega_lite(report: RunReport) -> str:
         "field": "model",
         "type": "nominal",
         "title": None,
-        "scale": {"domain": models, "range": colours(len(models))},
+        "scale": {"domain": models, "range": colours(models)},
     }
     colour["legend"] = {"symbolOpacity": 1}
     tooltip = [

@@ -29,7 +29,7 @@ def draw(report: RunReport) -> bytes:
     scores = list(report.models.values())
     _frame(axes, scores)
     heading(figure, report, "pass@1 against output tokens", ["bars: ± one standard error, clustered by problem"])
-    for score, colour in zip(scores, colours(len(scores)), strict=True):
+    for score, colour in zip(scores, colours(score.model for score in scores), strict=True):
         x, y, error = score.avg_tokens, 100 * score.pass_at_1, 100 * score.stderr
         axes.errorbar(x, y, error, color=colour, capsize=3.5, elinewidth=1.6, zorder=3)
         axes.plot(x, y, "o", color=colour, markersize=8.5, markeredgecolor="white", markeredgewidth=1.2, zorder=3)
@@ -53,7 +53,7 @@ def _label(axes: Axes, canvas: FigureCanvasAgg, scores: Sequence[ModelScore]) ->
     """Names every point in its own colour, each at the first place that is free (or the freest)."""
     taken = [_extent(axes, score) for score in scores]
     inside = axes.get_window_extent()
-    coloured = zip(scores, colours(len(scores)), strict=True)
+    coloured = zip(scores, colours(score.model for score in scores), strict=True)
     for score, colour in sorted(coloured, key=lambda pair: -pair[0].pass_at_1):  # from above, so that lines do not cross
         best: tuple[float, Annotation, Bbox] | None = None
         for x, y in NEAR + FAR:

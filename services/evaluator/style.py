@@ -1,7 +1,8 @@
 """What the plots of a report share: palette, size, heading, and no more ink than the reading needs."""
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +17,15 @@ SIZE_INCHES = (7.6, 4.9)
 DPI = 200
 
 
-def colours(count: int) -> list[str]:
-    """A colour for each of so many models; after the eighth they come again."""
-    return [COLOURS[place % len(COLOURS)] for place in range(count)]
+def colours(names: Iterable[str]) -> list[str]:
+    """A colour for each model. Where there are more models than colours, those whose names differ by a number at their end alone
+    (a training's seeds: `journey-1`, `journey-2`) share one; what is beyond the eighth begins again.
+    """
+    listed = list(names)
+    if len(listed) > len(COLOURS):
+        listed = [re.sub(r"-\d+$", "", name) for name in listed]
+    places = {name: place for place, name in enumerate(dict.fromkeys(listed))}
+    return [COLOURS[places[name] % len(COLOURS)] for name in listed]
 
 
 def png(figure: Figure) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.replicate import no_gpu, unended
+from services.cli.replicate import fetch_pictures, no_gpu, unended
 from services.cli.replication import BEGINS, ENDS, document
 from services.cli.replication_checks import checks_of
 from services.cli.replication_scale import enlarged
@@ -103,6 +103,32 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
     assert "took 1.5 hours of work (and stood still for 1.0, interrupted once);" in found
     assert "name: tiny" in found and "not done" not in found
+
+
+def test_the_curves_of_the_held_out_sets_are_brought_beside_the_page(tmp_path: Path) -> None:
+    plots = [
+        {"stage": stage, "kind": kind, "file": f"{stage}/{kind}.png"}
+        for stage in ("tries", "final", "final-hard")
+        for kind in ("plot", "curves_plot")
+    ]
+
+    class Files(FakeClient):
+        def report(self, run: str) -> dict[str, Any]:
+            return {**super().report(run), "plots": plots}
+
+        def download_file(self, run: str, file: str, target: Path) -> Path:
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(file)
+            return target
+
+    client: Any = Files()
+    found = fetch_pictures(client, "tiny-1", tmp_path / "page")
+    assert found == {"final": "page/final.png", "final-hard": "page/final-hard.png"}
+    assert {file.name: file.read_text() for file in (tmp_path / "page").iterdir()} == {
+        "final.png": "final/curves_plot.png", "final-hard.png": "final-hard/curves_plot.png"
+    }  # fmt: skip
+    assert "](page/final.png)\n\n| model" in document(client, "tiny-1", pictures=found)
+    assert "![" not in page()
 
 
 def test_the_page_of_an_unfinished_run_says_what_is_missing() -> None:

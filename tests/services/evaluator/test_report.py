@@ -11,6 +11,7 @@ from services.evaluator.curves_table import curves_markdown
 from services.evaluator.plot import draw
 from services.evaluator.report import NothingGraded, Served, build_report
 from services.evaluator.sampling import tokens_of
+from services.evaluator.style import COLOURS, colours
 from services.evaluator.table import markdown
 from shared.contracts.base import Origin
 from shared.contracts.grading import Judgement
@@ -169,6 +170,14 @@ def test_estimated_lengths_are_told_beside_the_figures() -> None:
     assert made.models["sums"].tokens_estimated == 0.5 and made.models["exact"].tokens_estimated == 0
     assert "- sums: the lengths of 50.0% of the samples are estimates" in markdown(made)
     assert "- Cuts are estimates for sums: " in curves_markdown(made)
+
+
+def test_seeds_share_a_colour_where_there_are_more_models_than_colours() -> None:
+    few = ["base", "journey-1", "journey-2"]
+    assert colours(few) == list(COLOURS[:3])
+    many = ["base", *(f"{arm}-{seed}" for seed in (1, 2, 3) for arm in ("shortcut", "matched", "journey"))]
+    assert colours(many) == [COLOURS[0], *COLOURS[1:4] * 3]
+    assert colours([f"model{n}" for n in range(9)]) == [*COLOURS, COLOURS[0]]
 
 
 def test_tokens_are_counted_where_ids_are_known() -> None:
