@@ -6,6 +6,7 @@ from typing import Any
 from shared import prompts
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
+from shared.answers.version import GRADER
 from shared.contracts.base import Message, Origin
 from shared.contracts.problem import Problem
 from shared.contracts.stages import DistillStage
@@ -73,6 +74,7 @@ async def _graded(
         extracted=extracted,
         verified=verified,
         grading_error=grading_error,
+        grader=GRADER,
         # a server reports usage by request: each choice carries its part, and token ids say more where there are any
         prompt_tokens=completion.prompt_tokens // share,
         completion_tokens=len(choice.token_ids) or completion.completion_tokens // share,

@@ -11,6 +11,7 @@ from typing import Any
 from services.evaluator.report import Served
 from services.evaluator.sampling import graded
 from services.evaluator.weighing import reweighed
+from shared.answers.version import GRADER
 from shared.contracts.problem import Problem
 from shared.contracts.regraded import Regraded
 from shared.contracts.stages import EvaluateStage, Regrade
@@ -111,7 +112,7 @@ async def _anew(work: Work, problems: dict[str, Problem], sample: Response) -> R
     if problem.grading.kind == "judge":
         raise Hopeless(f"problem {sample.problem_id} of {held} is graded by a judge now, and its sample has no judge's word")
     extracted, verified, error = await graded(problem, sample.text)
-    verdict = {"extracted": extracted, "verified": verified, "grading_error": error}
+    verdict = {"extracted": extracted, "verified": verified, "grading_error": error, "grader": GRADER}
     return sample.model_copy(update={"origin": origin, "answer": problem.answer, **verdict})
 
 

@@ -116,6 +116,7 @@ def _score(
             prompt=" + ".join(sorted({entry.prompt for entry in served})),
             seed=seed,
             engine=" + ".join(sorted({entry.engine for entry in served})),
+            grader=" + ".join(sorted({sample.grader for sample in samples if sample.grader})),
             judge=f"{judges}, temperature {said.temperature:g}, at most {said.max_tokens} tokens" if judges else "",
             reward=f"{rewards} ({stage.weighs_by})" if rewards else "",
         ),

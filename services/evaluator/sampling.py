@@ -6,6 +6,7 @@ from services.evaluator.forcing import Drawn, forced_draws
 from shared.answers.choice import choice_of
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
+from shared.answers.version import GRADER
 from shared.contracts.base import Message, Origin
 from shared.contracts.grading import LETTERS
 from shared.contracts.problem import Problem
@@ -54,6 +55,7 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
                 extracted=extracted,
                 verified=verified,
                 grading_error=error,
+                grader="" if problem.grading.kind == "judge" else GRADER,
                 prompt_tokens=one.prompt_tokens,
                 completion_tokens=one.tokens,
                 tokens_estimated=one.estimated,

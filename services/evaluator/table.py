@@ -117,7 +117,8 @@ def _notes(report: RunReport) -> list[str]:
         notes.append(
             f"{about}{conditions.problem_count} problems × {conditions.samples} samples, temperature {conditions.temperature:g}, "
             f"top_p {conditions.top_p:g}, at most {conditions.max_tokens} tokens, prompt {conditions.prompt}, "
-            f"seed {conditions.seed}, engine {conditions.engine}{', judge ' + conditions.judge if conditions.judge else ''}"
+            f"seed {conditions.seed}, engine {conditions.engine}{', grader ' + conditions.grader if conditions.grader else ''}"
+            f"{', judge ' + conditions.judge if conditions.judge else ''}"
             f"{', reward ' + conditions.reward if conditions.reward else ''}"
             f"{_forcing(conditions)}."
         )

@@ -125,6 +125,8 @@ class Response(Trainable):
     """What the judge said, where one was asked."""
     grading_error: str | None = None
     """Why the answer could not be graded; it then counts neither as right nor as wrong."""
+    grader: str = ""
+    """What found and graded the answer (`shared/answers/version.py`); '' where a judge did, and in older records."""
     scoring: Scoring | None = None
     """What a process reward model said of the lines of `text`, where one was asked."""
     prompt_tokens: Annotated[int, Field(ge=0)]

@@ -9,6 +9,7 @@ from services.evaluator import sampling
 from services.evaluator.tasks import evaluate
 from services.evaluator.weighing import scoring_of
 from shared.answers.verify import GradingError
+from shared.answers.version import GRADER
 from shared.artifacts import read_bytes
 from shared.contracts.base import Origin
 from shared.contracts.grading import Judgement, Rubric
@@ -132,8 +133,9 @@ async def test_todays_verdicts_replace_the_old_ones_and_nothing_else_changes(ear
     assert [(one.extracted, one.verified, one.grading_error) for one in new] == [
         ("2", True, None), ("7", False, None), ("3", True, None), (None, False, None),
     ]  # fmt: skip
-    changes = {"extracted", "verified", "grading_error", "origin"}
+    changes = {"extracted", "verified", "grading_error", "grader", "origin"}
     assert [one.model_dump(exclude=changes) for one in new] == [one.model_dump(exclude=changes) for one in SAMPLES[:4]]
+    assert {one.grader for one in SAMPLES[:4]} == {""} and {one.grader for one in new} == {GRADER}
     assert {(one.origin.run_id, one.origin.model, one.origin.seed) for one in new} == {(work.lease.run_id, "uri/base", 5)}
     counted = {"samples": 4, "judged": 0, "wrong_to_right": 1, "right_to_wrong": 1, "ungraded": 0}
     assert found(result, "regraded") == [Regraded(model="base", ungraded_before=1, **counted)]

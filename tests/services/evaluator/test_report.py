@@ -103,6 +103,16 @@ def test_models_served_by_different_engines_are_not_comparable() -> None:
     assert [made.models[name].uri for name in ("a", "b")] == ["some/a", "some/b"]
 
 
+def test_models_graded_by_different_graders_are_not_comparable() -> None:
+    stage = EvaluateStage(models=("a", "b"), problems="held", samples=2)
+    served = [Served(model=model, uri=model, engine="fake", prompt="solve@1") for model in ("a", "b")]
+    samples = [response("a", "p1", draw, grader=f"answers@{draw}") for draw in (0, 1)]
+    samples += [response("b", "p1", draw, grader="answers@1") for draw in (0, 1)]
+    made = build_report(ORIGIN, "sums", stage, 0, samples, served, 1, {})
+    assert [made.models[name].conditions.grader for name in ("a", "b")] == ["answers@0 + answers@1", "answers@1"]
+    assert not made.comparable and "engine fake, grader answers@1" in markdown(made)
+
+
 def test_models_measured_on_different_problems_are_not_comparable() -> None:
     stage = EvaluateStage(models=("a", "b"), problems="held", samples=1)
     served = [Served(model=model, uri=model, engine="fake", prompt="solve@1") for model in ("a", "b")]
