@@ -15,6 +15,7 @@ from services.trainer.check import NotTrainable, check_machine, check_trainable
 from services.trainer.device import with_device
 from services.trainer.gather import gather
 from services.trainer.job import Done, Event, Job, Saved, Started, Step, fingerprint, write_rows
+from services.trainer.leftovers import scratch_prefix, sweep
 from shared.artifacts import all_or_nothing, upload_folder
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint, Pick
@@ -61,7 +62,8 @@ async def train(work: Work) -> Result:
     cache = settings().cache_dir.expanduser() / "training"
     with all_or_nothing(work.folder, cache, place.folder):
         cache.mkdir(parents=True, exist_ok=True)
-        mine = f"scratch.{work.lease.item_id.replace('/', '.')}."  # no name in it holds a dot
+        await asyncio.to_thread(sweep, work.ledger, cache)
+        mine = scratch_prefix(work.lease.item_id)
         for left in cache.glob(f"{mine}*"):  # an attempt that was killed could not delete its own
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=mine, dir=cache))

@@ -39,7 +39,7 @@ async def dies(made: Bench, *words: str) -> None:
     assert len(item.error) < 500 and "Traceback" not in item.error
     assert made.registered() == (0, None)
     assert not (made.folder / "train").exists()
-    assert not list((settings().cache_dir / "training").glob("scratch-*"))
+    assert not list((settings().cache_dir / "training").glob("scratch.*"))
 
 
 @pytest.mark.parametrize("texts", [[], [""] * 4], ids=["no sample", "no assistant's turn"])

@@ -47,7 +47,7 @@ async def test_a_full_disk_is_named_and_the_next_attempt_succeeds(
     assert (records, model) == (1, f"file://{made.folder}/train/2/model")
     assert (made.folder / "train/2/model/model.safetensors").exists()
     assert not list(made.folder.glob("checkpoints-*/*"))
-    assert not list((settings().cache_dir / "training").glob("scratch-*"))
+    assert not list((settings().cache_dir / "training").glob("scratch.*"))
 
 
 def test_what_came_of_a_full_disk_is_told_from_what_did_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

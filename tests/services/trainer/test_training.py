@@ -223,7 +223,7 @@ async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home,
     assert result.afterwards
     result.afterwards()
     assert not list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*")), "its checkpoints are gone"
-    assert not list((tmp_path / "cache/training").glob("scratch-*"))
+    assert not list((tmp_path / "cache/training").glob("scratch.*"))
 
 
 @slow
