@@ -1,14 +1,16 @@
 """Checks worked out in parts: how a person re-checks an equality on paper, in steps so small that each is easy.
 
     48 - 27 = 21    checked by 21 + 20 = 41, 41 + 7 = 48
-    48 - 27 = 29    refuted by 29 + 20 = 49, 49 + 7 = 56, which is not 48; put right by 48 - 20 = 28, 28 - 7 = 21: it is 21
-    16 - 7 = 12     refuted by 12 + 7 = 19, which is not 16; put right by 19 - 16 = 3, 12 - 3 = 9: it is 9
+    48 - 23 = 29    refuted by 29 + 20 = 49, 49 + 3 = 52, which is not 48;
+                    put right by 48 - 20 = 28, 28 - 1 = 27, 28 - 2 = 26, 28 - 3 = 25: it is 25
+    18 / 6 = 4      refuted by 4 * 6 = 24, which is not 18; put right by 1 * 6 = 6, 2 * 6 = 12, 3 * 6 = 18: it is 3
     32 * 6 = 192    checked by 30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192
 
 A difference and a quotient are checked by the inverse operation, which finds out more: a model that has just written a wrong
 result is inclined to write it again. For the same reason a refutation comes to its verdict after the sum, does not go the wrong
 step's own way again where there is another, and ends with what is right. Without that, seven of eight steps that SmolLM2 did
-again were wrong again, a quarter of them with the same result, although the right one stood in most checks of its sums.
+again were wrong again, a quarter of them with the same result, although the right one stood in most checks of its sums. What is
+right is counted out, one by one: of differences that SmolLM2 had to get in one go (19 - 16 = 3, 12 - 3 = 9) a third were wrong.
 
 Parts are those of decimal places and no smaller: going by way of the next ten (49 + 1 = 50, 50 + 6 = 56) taught SmolLM2 false
 alarms, three times as many, and cost 6 points. Only whole numbers up to LARGEST are worked out.
@@ -20,6 +22,8 @@ import re
 from services.compiler.steps import Equality, equalities
 
 LARGEST = 9_999
+FEW = 12
+"""Most multiples that are gone through."""
 UNLIKE = ", which is not "
 """Between what the inverse operation comes to and what it should: nobody wrote that, as "..., not 4" would say."""
 IT_IS = ". It is "
@@ -52,22 +56,33 @@ def refutation(step: str) -> str | None:
     left, right, claimed = numbers
     sign = found[-1].operator
     if sign == "/":
-        whole = left % right == 0
-        right_way = f". {_worked(left // right, '*', right)}{IT_IS}{left // right}" if whole else ""
+        whole = right and left % right == 0
+        right_way = f". {_multiples(left // right, right)}{IT_IS}{left // right}" if whole else ""
         return f"{_worked(claimed, '*', right)}{UNLIKE}{left}{right_way}"
     if sign == "-":
         if right > left:
             return None
-        right_way = _worked(left, "-", right) if len(_places(right)) > 1 else _nearer(claimed, claimed + right, left)
-        return f"{_worked(claimed, '+', right)}{UNLIKE}{left}. {right_way}{IT_IS}{left - right}"
+        return f"{_worked(claimed, '+', right)}{UNLIKE}{left}. {_counted_down(left, right)}{IT_IS}{left - right}"
     return f"{_worked(left, sign, right)}, not {claimed}{IT_IS}{_APPLY[sign](left, right)}"
 
 
-def _nearer(claimed: int, got: int, wanted: int) -> str:
-    """A result put right by as much as its check missed what it should come to."""
-    if got > wanted:
-        return f"{got} - {wanted} = {got - wanted}, {claimed} - {got - wanted} = {claimed - got + wanted}"
-    return f"{wanted} - {got} = {wanted - got}, {claimed} + {wanted - got} = {claimed - got + wanted}"
+def _counted_down(left: int, right: int) -> str:
+    """A difference: all decimal places of the second number but the last in one go each, then that one counted."""
+    *large, last = _places(right) or [0]
+    said = []
+    for part in large:
+        said.append(f"{left} - {part} = {left - part}")
+        left -= part
+    unit = 10 ** (len(str(last)) - 1)
+    said += [f"{left} - {taken} = {left - taken}" for taken in range(unit, last + 1, unit) or [0]]
+    return ", ".join(said)
+
+
+def _multiples(quotient: int, divisor: int) -> str:
+    """A quotient: the divisor's multiples, one by one where they are few."""
+    if not 0 < quotient <= FEW:
+        return _worked(quotient, "*", divisor)
+    return ", ".join(f"{times} * {divisor} = {times * divisor}" for times in range(1, quotient + 1))
 
 
 def worked_out(reason: str) -> bool:
