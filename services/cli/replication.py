@@ -4,6 +4,7 @@ Everything on it is read from the run: a figure that is not there is not written
 figures: it stands between two marks, and stays when the page is written anew.
 """
 
+import copy
 import itertools
 import re
 from collections import defaultdict
@@ -21,8 +22,9 @@ from shared.statistics import TOKEN_UNIT
 
 ARMS = {"shortcut": "shortcuts", "matched": "shortcuts, as many tokens as journeys (questions included)", "journey": "journeys"}
 """Name of an arm in the recipe (`journey-1` is its first seed) -> what it learns from."""
-FINAL, AGAIN = "final", "again"
-"""What the names of evaluate stages begin with: of the arms; of what was trained from a journey model, on the same problems."""
+FINAL, CONTROL, AGAIN = "final", "control", "again"
+"""What the names of evaluate stages begin with: of the arms; of arms that were measured apart from these; of what was trained from
+a journey model. What follows names the problems: `control-hard` and `again-hard` go with `final-hard`."""
 STANDSTILL = 600.0
 """Seconds without an event after which nothing is at work."""
 BEGINS, ENDS = "<!-- what was seen: kept when this page is written anew -->", "<!-- end of what was seen -->"
@@ -54,9 +56,7 @@ def document(
     if missing := [name for name, stage in status["stages"].items() if stage["state"] not in ("done", "skipped")]:
         parts.append(f"**This run is not done.** Not there yet: {', '.join(f'`{name}`' for name in missing)}.")
     parts.append(_seen(before))
-    parts += [
-        "\n".join(_family(stage, report, samples[stage], pictures.get(stage))) for stage in samples if stage.startswith(FINAL)
-    ]
+    parts += ["\n".join(_family(stage, report, samples, pictures.get(stage))) for stage in samples if stage.startswith(FINAL)]
     parts += ["\n".join(_again(stage, report, samples)) for stage in samples if stage.startswith(AGAIN)]
     parts += [
         "\n".join(part)
@@ -80,6 +80,12 @@ class Samples:
         self.graded: Mapping[str, Graded] = graded
         self.checks = {model: added(several) for model, several in checks.items()}
 
+    def beside(self, other: "Samples") -> "Samples":
+        """These models and those of another stage that measured the same problems."""
+        both = copy.copy(self)
+        both.graded, both.checks = {**self.graded, **other.graded}, {**self.checks, **other.checks}
+        return both
+
     def seeds(self, arm: str) -> list[Graded]:
         """An arm's models, one a seed."""
         return [self.graded[name] for name in sorted(self.graded) if re.fullmatch(rf"{arm}-\d+", name)]
@@ -91,9 +97,12 @@ def _seen(before: str) -> str:
     return f"{BEGINS}{rest.partition(ENDS)[0] or chr(10)}{ENDS}"
 
 
-def _family(stage: str, report: Report, samples: Samples, picture: str | None) -> Iterator[str]:
+def _family(stage: str, report: Report, measured: Mapping[str, Samples], picture: str | None) -> Iterator[str]:
     """One held-out set: the differences, the picture, and a row for every model."""
-    scores = scores_of(stage, report)
+    scores, samples = scores_of(stage, report), measured[stage]
+    control = CONTROL + stage.removeprefix(FINAL)
+    if control in measured:
+        scores, samples = {**scores, **scores_of(control, report)}, samples.beside(measured[control])
     yield _heading(scores)
     yield ""
     for control, words in (("shortcut", "shortcut"), ("matched", "token-matched shortcut")):
@@ -145,8 +154,12 @@ def _table(scores: Report, samples: Samples) -> Iterator[str]:
 
 
 def _conditions(scores: Report) -> str:
-    conditions = next(iter(scores.values()))["conditions"]
-    return f"Temperature {conditions['temperature']:g}, at most {conditions['max_tokens']} tokens, engine {conditions['engine']}."
+    """One sentence for all models, or one for each way in which some were measured."""
+    said: defaultdict[str, list[str]] = defaultdict(list)
+    for name, score in scores.items():
+        given = score["conditions"]
+        said[f"Temperature {given['temperature']:g}, at most {given['max_tokens']} tokens, engine {given['engine']}."].append(name)
+    return " ".join(f"{', '.join(names)}: {words}" if len(said) > 1 else words for words, names in said.items())
 
 
 def said(what: str, found: Arms) -> str:
@@ -171,7 +184,7 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
         yield f"**{stage}**, of {len(pick['candidates'])}: `{pick['model']}`{_edge(pick, recipe)}"
         yield ""
         yield from _tried(pick["candidates"], recipe)
-    for stage in [stage for stage in report["benchmarks"] if not stage.startswith((FINAL, AGAIN))]:
+    for stage in [stage for stage in report["benchmarks"] if not stage.startswith((FINAL, CONTROL, AGAIN))]:
         chosen = {name for pick in report["picks"].values() for name in pick["candidates"]}
         scores = scores_of(stage, report).items()
         if beside := {n: (s["pass_at_1"], s["stderr"], s["avg_tokens"]) for n, s in scores if n not in chosen}:

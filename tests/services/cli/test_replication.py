@@ -105,6 +105,17 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert "name: tiny" in found and "not done" not in found
 
 
+def test_an_arm_that_was_measured_apart_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RIGHT, "control", {"matched-1": [True, False], "matched-2": [False, False]})
+    found = page()
+    assert re.search(r"journey - token-matched shortcut: \+50\.0 points \(95% CI .*\), problems 2, seeds 2", found)
+    table = found.split("| model |")[1].split("\n\n")[0]
+    assert all(f"| {name} |" in table for name in ("journey-1", "shortcut-2", "matched-1"))
+    assert "**shortcuts, as many tokens as journeys (questions included), mean of 2 seeds** | **25.0** |" in table
+    assert found.count("## sums") == 2 and "(`control`)" not in found, "no part of its own"
+    assert "token-matched" not in page(missing="control")
+
+
 def test_the_curves_of_the_held_out_sets_are_brought_beside_the_page(tmp_path: Path) -> None:
     plots = [
         {"stage": stage, "kind": kind, "file": f"{stage}/{kind}.png"}
@@ -177,7 +188,11 @@ def test_the_enlarged_recipe_is_sound_and_its_slices_share_nothing() -> None:
     large, small = Recipe.model_validate(body), Recipe.model_validate(recipe)
     assert large.problems["heldout"].count == 4 * (small.problems["heldout"].count or 0)
     arms = {name for name in large.stages if re.fullmatch(r"(journey|shortcut|matched)-\d", name)}
-    assert len(arms) == 15 and arms <= set(large.stages["final"].models) and "journey-fast" in large.stages["tries"].models
+    assert len(arms) == 15 and arms == {name for stage in ("final", "control") for name in large.stages[stage].models} - {
+        "base",
+        "policy",
+    }
+    assert "journey-fast" in large.stages["tries"].models
     assert large.stages["matched-4"].tokens_of == "journey-4" and large.stages["dpo"].base == "journey-1"
     slices = sorted((one.skip, one.skip + (one.count or 0)) for one in large.problems.values() if one.generator == "arithmetic")
     assert len(slices) == 5 and all(end <= start for (_, end), (start, _) in itertools.pairwise(slices))
