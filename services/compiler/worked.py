@@ -2,7 +2,7 @@
 
     48 - 27 = 21    checked by 21 + 20 = 41, 41 + 7 = 48
     48 - 23 = 29    refuted by 29 + 20 = 49, 49 + 3 = 52, which is not 48;
-                    put right by 48 - 20 = 28, 28 - 1 = 27, 28 - 2 = 26, 28 - 3 = 25: it is 25
+                    put right by 48 - 23, 38 - 13, 28 - 3, 27 - 2, 26 - 1, 25 - 0: it is 25
     18 / 6 = 4      refuted by 4 * 6 = 24, which is not 18; put right by 1 * 6 = 6, 2 * 6 = 12, 3 * 6 = 18: it is 3
     32 * 6 = 192    checked by 30 * 6 = 180, 2 * 6 = 12, 180 + 12 = 192
 
@@ -10,7 +10,9 @@ A difference and a quotient are checked by the inverse operation, which finds ou
 result is inclined to write it again. For the same reason a refutation comes to its verdict after the sum, does not go the wrong
 step's own way again where there is another, and ends with what is right. Without that, seven of eight steps that SmolLM2 did
 again were wrong again, a quarter of them with the same result, although the right one stood in most checks of its sums. What is
-right is counted out, one by one: of differences that SmolLM2 had to get in one go (19 - 16 = 3, 12 - 3 = 9) a third were wrong.
+right is counted out: of differences that SmolLM2 had to get in one go (19 - 16 = 3, 12 - 3 = 9) a third were wrong. Both numbers of
+a difference go down together, so that the end of the count is where it stands: of 28 - 1 = 27, 28 - 2 = 26, 28 - 3 = 25 nearly all
+equalities were right, and every second count went on too long, or stopped too soon.
 
 Parts are those of decimal places and no smaller: going by way of the next ten (49 + 1 = 50, 50 + 6 = 56) taught SmolLM2 false
 alarms, three times as many, and cost 6 points. Only whole numbers up to LARGEST are worked out.
@@ -67,14 +69,14 @@ def refutation(step: str) -> str | None:
 
 
 def _counted_down(left: int, right: int) -> str:
-    """A difference: all decimal places of the second number but the last in one go each, then that one counted."""
-    *large, last = _places(right) or [0]
-    said = []
-    for part in large:
-        said.append(f"{left} - {part} = {left - part}")
-        left -= part
-    unit = 10 ** (len(str(last)) - 1)
-    said += [f"{left} - {taken} = {left - taken}" for taken in range(unit, last + 1, unit) or [0]]
+    """A difference, and differences that are equal to it, down to one of which 0 is taken away: by tens, then by ones."""
+    said = [f"{left} - {right}"]
+    unit = 10 ** (len(str(right)) - 1)
+    while right:
+        while right >= unit:
+            left, right = left - unit, right - unit
+            said.append(f"{left} - {right}")
+        unit //= 10
     return ", ".join(said)
 
 
