@@ -100,9 +100,9 @@ def _seen(before: str) -> str:
 def _family(stage: str, report: Report, measured: Mapping[str, Samples], picture: str | None) -> Iterator[str]:
     """One held-out set: the differences, the picture, and a row for every model."""
     scores, samples = scores_of(stage, report), measured[stage]
-    control = CONTROL + stage.removeprefix(FINAL)
-    if control in measured:
-        scores, samples = {**scores, **scores_of(control, report)}, samples.beside(measured[control])
+    apart = CONTROL + stage.removeprefix(FINAL)
+    if apart in measured:
+        scores, samples = {**scores, **scores_of(apart, report)}, samples.beside(measured[apart])
     yield _heading(scores)
     yield ""
     for control, words in (("shortcut", "shortcut"), ("matched", "token-matched shortcut")):

@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 from pathlib import Path
 
-ALGEBRA = ("math-verify", "sympy")
+ALGEBRA = ("math-verify", "latex2sympy2_extended", "sympy")
 """Packages that decide where canonical forms do not."""
 
 
@@ -27,5 +27,5 @@ class _Bare(ast.NodeTransformer):
 
 
 GRADER = _name()
-"""This grader's name, as `answers@1f0c3d9a (math-verify 0.9.0, sympy 1.14.0)`: another one where its code is another. Taken when it
-is imported, as the code is: what runs is what is named."""
+"""This grader's name, as `answers@1f0c3d9a (math-verify 0.9.0, ...)`: another one where its code is another. Taken when it is
+imported, as the code is: what runs is what is named."""

@@ -23,7 +23,7 @@ class Conditions(Frozen):
     engine: str
     """Name and version of what served the model."""
     grader: str = ""
-    """What graded the answers, as `answers@1f0c3d9a (math-verify 0.9.0, sympy 1.14.0)`; several, joined by ` + `, where a grader
+    """What graded the answers, as `answers@1f0c3d9a (math-verify 0.9.0, ...)`; several, joined by ` + `, where a grader
     changed in between. '' where a judge did, and in reports older than this field."""
     judge: str = ""
     """The judge's URI, its prompts and its sampling, as `some/model (judge_facts@1), temperature 0, at most 512 tokens`; '' where
