@@ -19,8 +19,8 @@ from shared.ledger.records import run_usage
 from shared.ledger.runs import NewStage, close_stage, create_run, get_run, move_run
 from shared.ledger.spending import spending
 from shared.ledger.tables import RunState, StageState
+from tests.shared.engines.endpoints import QUICK
 from tests.shared.engines.scripted import Reply, Scripted, chat, scripted_server
-from tests.shared.engines.test_engine_client import QUICK
 
 SAMPLED, GREEDY = Sampling(temperature=0.7, max_tokens=100), Sampling(temperature=0.0, max_tokens=100)
 PRICES = (1_000_000.0, 2_000_000.0)
