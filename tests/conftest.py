@@ -1,4 +1,4 @@
-"""What tests of all rooms share: one real engine for those that need one (`@pytest.mark.engine`), and disks that fill up."""
+"""What tests of all rooms share: a ledger, one real engine for those that need one (`@pytest.mark.engine`), disks that fill up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,6 +10,7 @@ from shared.engines import quickstart
 from shared.engines.client import Endpoint
 from shared.engines.local import LocalServer, Plan
 from shared.engines.transport import LOCAL, Server
+from shared.ledger.database import Ledger
 from tests.disks import SmallDisk
 
 ENGINE_TEST_SECONDS = 600
@@ -20,6 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("engine") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(ENGINE_TEST_SECONDS))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """An empty ledger. A folder of tests that all need the same in it puts that in by a fixture of this name."""
+    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    made.migrate()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

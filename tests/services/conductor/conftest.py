@@ -1,7 +1,6 @@
 """Runs and workers made by hand, so that the conductor's decisions can be watched one by one."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,14 +13,11 @@ from shared.ledger.workers import beat
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
+def ledger(ledger: Ledger) -> Ledger:
     bodies = [{"id": f"p{place}", "question": f"1 + {place}?", "answer": str(place + 1), "version": 1} for place in range(70)]
-    store_set(made, "sums", bodies)
-    beat(made, "hands", "distiller,searcher,compiler,trainer,evaluator", 64)
-    yield made
-    made.close()
+    store_set(ledger, "sums", bodies)
+    beat(ledger, "hands", "distiller,searcher,compiler,trainer,evaluator", 64)
+    return ledger
 
 
 RECIPE: dict[str, Any] = {

@@ -35,14 +35,11 @@ def problem(n: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def ledger(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv("LONGTHOUGHT_ARTIFACTS_URL", f"file://{tmp_path}/artifacts")
     settings.cache_clear()
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
-    store_set(made, "sums", [problem(n) for n in range(6)])
-    yield made
-    made.close()
+    store_set(ledger, "sums", [problem(n) for n in range(6)])
+    yield ledger
     settings.cache_clear()
 
 

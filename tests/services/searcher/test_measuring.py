@@ -1,8 +1,7 @@
 """Items of labelled solutions in a real ledger, judged by every kind that asks a model or none, and the report that closes them."""
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,13 +70,10 @@ class Tokenizing(FakeEndpoint):
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
+def ledger(ledger: Ledger) -> Ledger:
     bare = Problem(id="bare", question="1 + 1?", answer="2")
-    store_set(made, "labelled", [problem.model_dump(mode="json") for problem in [*PROBLEMS, bare]])
-    yield made
-    made.close()
+    store_set(ledger, "labelled", [problem.model_dump(mode="json") for problem in [*PROBLEMS, bare]])
+    return ledger
 
 
 @pytest.fixture

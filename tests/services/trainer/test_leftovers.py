@@ -1,6 +1,5 @@
 """What trainings that are over left in a machine's cache."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ from shared.ledger.items import NewItem, item_name
 from shared.ledger.opening import open_stage
 from shared.ledger.runs import NewStage, close_stage, create_run, move_run
 from shared.ledger.tables import ItemState, RunState, StageState, items
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A ledger of its own."""
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,18 @@ import asyncio
 import pytest
 
 from services.trainer.device import DeviceLost, with_device
-from shared.ledger.database import Ledger
 from shared.ledger.locks import acquire_lock, lock_wanted, release_lock
 from shared.settings import Settings
 
 NAME = "device:bench"
 
 
-@pytest.fixture
-def ledger(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
     chosen = Settings(device="bench", lease_seconds=0.3, renew_seconds=0.1)
     for module in ("services.trainer.device", "shared.engines.device"):
         monkeypatch.setattr(f"{module}.settings", lambda: chosen)
     monkeypatch.setattr("shared.engines.device.POLL_SECONDS", 0.01)
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    ledger.migrate()
-    yield ledger
-    ledger.close()
 
 
 async def test_it_waits_for_the_engine_to_yield_and_gives_back_at_the_end(ledger):

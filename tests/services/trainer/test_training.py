@@ -180,15 +180,12 @@ class FakeWork:
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(ledger, tmp_path, monkeypatch):
     chosen = Settings(artifacts_url=f"file://{tmp_path}/artifacts", cache_dir=tmp_path / "cache", device="bench")
     trainer = [f"services.trainer.{name}" for name in ("tasks", "device", "checkpoints")]
     for module in ("shared.artifacts", "shared.engines.device", *trainer):
         monkeypatch.setattr(f"{module}.settings", lambda: chosen)
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    ledger.migrate()
-    yield ledger, chosen.artifacts_url
-    ledger.close()
+    return ledger, chosen.artifacts_url
 
 
 @slow

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,14 +32,6 @@ def server() -> Iterator[Scripted]:
         numbers = iter(range(1000))
         made.otherwise = lambda body: Reply(chat(f"answer {next(numbers)}"))
         yield made
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from shared.engines.client import Endpoint, EngineDied, RequestRefused
 from shared.engines.local import LocalServer, Plan
 from shared.engines.roles import Engines
 from shared.engines.supervise import descendants
-from shared.ledger.database import Ledger
 from tests.shared.engines.processes import alive
 
 pytestmark = pytest.mark.engine
@@ -96,9 +95,7 @@ def changed_copy(folder: Path) -> Path:
     return folder
 
 
-async def test_an_engine_is_killed_and_restarted_and_loads_another_checkpoint_and_close_leaves_nothing(tmp_path: Path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    ledger.migrate()
+async def test_an_engine_is_killed_and_restarted_and_loads_another_checkpoint_and_close_leaves_nothing(ledger, tmp_path):
     engines = Engines(ledger, "worker")
     ref = ModelRef(name="base", spec=ModelSpec(model=quickstart.NAME, max_model_len=512))
     before = set(descendants(os.getpid()))
@@ -140,4 +137,3 @@ async def test_an_engine_is_killed_and_restarted_and_loads_another_checkpoint_an
     assert (await fresh.endpoint().chat(QUESTION, sampling=GREEDY)).choices[0].text == answers[1]
     await fresh.stop()
     assert not any(alive(pid) for pid in family)
-    ledger.close()

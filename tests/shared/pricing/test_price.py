@@ -372,13 +372,6 @@ def test_a_faster_device_never_takes_longer(path: Path, by: float) -> None:
     never_less(price(body, fast, sizes, 1.0), price(body, SPEED, sizes, 1.0))
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    made = Ledger(f"sqlite:///{tmp_path}/ledger.db")
-    made.migrate()
-    return made
-
-
 def test_items_are_those_of_the_conductor(ledger: Ledger) -> None:
     count = 437
     store_set(ledger, "sums", [{"id": f"p{n}", "question": f"1 + {n}?", "answer": str(n + 1), "version": 1} for n in range(count)])

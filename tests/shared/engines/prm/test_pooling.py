@@ -17,7 +17,6 @@ from shared.engines.pooling import servable_model
 from shared.engines.prm import FORMATS
 from shared.engines.roles import Engines
 from shared.engines.transport import Patience, Server
-from shared.ledger.database import Ledger
 from shared.ledger.records import UsageRow
 from shared.settings import Settings
 from tests.shared.engines.banks import OpenBank
@@ -116,13 +115,11 @@ def test_formats_are_those_of_recipes():
     assert [ModelSpec(model="m", prm=prm).prm for prm in FORMATS] == list(FORMATS)  # a recipe takes no other
 
 
-async def test_an_endpoint_knows_its_format(tmp_path):
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+async def test_an_endpoint_knows_its_format(ledger):
     engines = Engines(ledger, "w")
     spec = ModelSpec(model="org/prm", url="http://127.0.0.1:1/v1", prm="rlhflow")
     assert engines.remote(ModelRef(name="r", spec=spec)).prm == "rlhflow"
     await engines.close()
-    ledger.close()
 
 
 def test_only_skyworks_own_architecture_is_converted(tmp_path, monkeypatch):
