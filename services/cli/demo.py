@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import typer
 from rich.table import Table
 
 from services.cli.board import clock
@@ -42,6 +43,8 @@ def main() -> int:
     try:
         changes = [word for change in chosen.set for word in ("--set", change)]
         return show(folder, chosen.data, [str(chosen.recipe), *changes], began)
+    except typer.Exit as ended:  # the gateway did not do it; `gateway` has said why
+        return ended.exit_code
     except KeyboardInterrupt:
         say("\nInterrupted.", error=True)
         return INTERRUPTED

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 from services.cli.connect import gateway
@@ -48,6 +49,8 @@ def main() -> int:
     except BadRecipe as error:
         say(str(error), error=True)
         return 2
+    except typer.Exit as ended:  # the gateway did not do it; `gateway` has said why
+        return ended.exit_code
     except KeyboardInterrupt:
         say("\nInterrupted: the same command goes on from here.", error=True)
         return INTERRUPTED

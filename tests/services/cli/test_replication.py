@@ -1,6 +1,7 @@
 """The page of the replication: the lines that it must hold, from a run's own figures."""
 
 import itertools
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from services.cli.replicate import fetch_pictures, no_gpu, unended
+from services.cli.folder import Folder
+from services.cli.replicate import fetch_pictures, main, no_gpu, unended
 from services.cli.replication import BEGINS, ENDS, document
 from services.cli.replication_checks import checks_of
 from services.cli.replication_scale import enlarged
+from services.cli.terminal import FAILED
 from shared.contracts.recipe import Recipe
 
 CONDITIONS = {"problems": "sums", "problem_count": 2, "samples": 2, "temperature": 0.8, "max_tokens": 96, "engine": "fake 1.0"}
@@ -155,6 +158,20 @@ def test_what_a_person_saw_stays() -> None:
     again = page(before=f"# Old\n\n{seen}\n\n## old figures")
     assert seen in again and "old figures" not in again and again == page(before=again)
     assert f"{BEGINS}\n{ENDS}" in page(), "the place to write in is there from the first"
+
+
+def test_a_gateway_that_went_away_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["replicate", "--page", "--data", str(tmp_path), "--document", str(tmp_path / "page.md")])
+    monkeypatch.setattr(Folder, "holder", lambda folder: 1)
+    monkeypatch.setattr(Folder, "state", lambda folder: {"url": "http://127.0.0.1:9"})
+    monkeypatch.setattr(Folder, "key", lambda folder: "a key")
+    monkeypatch.setattr("services.cli.connect.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    assert main() == FAILED
+    assert "No answer from http://127.0.0.1:9" in capsys.readouterr().err and not (tmp_path / "page.md").exists()
 
 
 def test_a_gpu_is_wanted_and_a_torch_that_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
