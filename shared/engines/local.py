@@ -37,6 +37,8 @@ LOG_DAYS = 7
 """Logs of engines are kept for so long after their last line."""
 RELOAD_SECONDS = 300.0
 OURS = ["--middleware", "shared.engines.vllm_routes.Routes", "--worker-extension-cls", "shared.engines.vllm_reload.Worker"]
+COMPACT = ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+"""Models that are held to a form write it without white space: a small one, free to, wrote blank lines until it was cut."""
 PORTS = range(20_000, 32_000)
 """Below the ports that systems give to outgoing connections: none of those can take a port between our look and vLLM's bind."""
 
@@ -90,7 +92,7 @@ def vllm_command(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
     if plan.prm:
         command += pooling_arguments(plan.prm)
     else:
-        command += OURS
+        command += OURS + COMPACT
     # nothing asks a hub (waits for it) or reports home
     environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_DO_NOT_TRACK": "1"}
     if cpu:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,10 @@ def test_ctrl_c_leaves_the_run_going_and_says_so(recipe: Path) -> None:
     with fake_gateway(states(run("running"))) as gateway:
         environment = {**os.environ, "LONGTHOUGHT_URL": gateway.url}
         command = [sys.executable, "-m", "services.cli.main", "run", str(recipe), "--watch"]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # in a job that a script put into the background, interrupts are ignored, and whatever it starts inherits that
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
         gateway.wait_until_asked("GET /v1/runs/tiny-1", 3)
         process.send_signal(signal.SIGINT)
         told, complaint = process.communicate()

@@ -21,14 +21,15 @@ from tests.shared.engines.processes import alive
 
 pytestmark = pytest.mark.engine
 
-QUESTION = [Message(role="user", content="What is the capital of France?")]
+QUESTION = [Message(role="user", content="What is the capital of Japan?")]
+"""Every token of its answer is nearly one nat ahead of the next (of Paris, 0.1), so that no processor's rounding changes it."""
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 
 
 async def test_chat_gives_sensible_text(smollm_endpoint: Endpoint):
     completion = await smollm_endpoint.chat(QUESTION, sampling=GREEDY)
     (choice,) = completion.choices
-    assert "Paris" in choice.text  # the conversion was right
+    assert "Tokyo" in choice.text  # the conversion was right
     assert choice.finish_reason == "stop"
     assert completion.prompt_tokens == len(await smollm_endpoint.tokenize_chat(QUESTION))
     assert smollm_endpoint.engine.startswith("vllm ")
@@ -128,7 +129,7 @@ async def test_an_engine_is_killed_and_restarted_and_loads_another_checkpoint_an
     answers = [await says(ref) for ref in (ref, other, ref, other)]
     assert of_engine(b"EngineCore") == [core], "the process stayed"
     assert answers[:2] == answers[2:] and answers[0] != answers[1]
-    assert "Paris" in answers[0]
+    assert "Tokyo" in answers[0]
 
     family = set(descendants(os.getpid())) - before
     await engines.close()

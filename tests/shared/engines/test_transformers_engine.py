@@ -68,16 +68,16 @@ async def test_it_plays_the_part(server: LocalServer) -> None:
     assert choice.text == " 5 + 1 = 6"
 
     # chats, and the text that a chat becomes: nothing is trimmed, and completing it says what the chat says
-    question = [Message(role="user", content="What is the capital of France?")]
+    question = [Message(role="user", content="What is the capital of Japan?")]
     (answer,) = (await endpoint.chat(question, sampling=GREEDY)).choices
-    assert "Paris" in answer.text and answer.finish_reason == "stop"
+    assert "Tokyo" in answer.text and answer.finish_reason == "stop"
     assert (await endpoint.complete(await endpoint.render_chat(question), sampling=GREEDY)).choices[0].text == answer.text
     tokenizer = AutoTokenizer.from_pretrained(server.plan.folder)
     spaced = [Message(role="user", content=" Two lines.\n\n")]
     rendered = await endpoint.render_chat(spaced)
     assert rendered == tokenizer.apply_chat_template([spaced[0].model_dump()], tokenize=False, add_generation_prompt=True)
     assert " Two lines.\n\n<|im_end|>" in rendered
-    form = Form(choices=("Paris", "Rome"))
+    form = Form(choices=("Tokyo", "Rome"))
     assert (await endpoint.chat(question, sampling=GREEDY, form=form)).choices  # not held to it, and not refused
 
     # what it cannot do is refused in words
