@@ -24,8 +24,8 @@ PATHS = [
 LINES = ["We compute:\n5 * 6 = 30.\n\nSo 30 pens.", "30 - 4 = 26."]
 """A step of several lines, one of them blank."""
 CLOSE = 1e-3
-"""What sets one score apart from another here is 0.01 and more. Most agree to 1e-5; attention on a CPU takes its exponentials by
-approximations that differ between processors, and one score of a Xeon with AMX was 1.4e-4 away."""
+"""What sets one score apart from another here is 0.01 and more. Most agree to 1e-5; on a Xeon with AMX one
+was 1.4e-4 away in one run, and why is not known."""
 
 
 def in_fp32(plan: Plan, port: int) -> tuple[list[str], dict[str, str]]:
