@@ -1,4 +1,5 @@
-"""Training speed: ours against a bare TRL script with its defaults, and against a plain PyTorch loop in pure bf16.
+"""Training speed: ours against a bare TRL script with its defaults, and against a plain PyTorch loop in pure bf16
+(in pure fp32 on processors that do not multiply bf16).
 
 Same model (SmolLM2-135M, all weights), same samples (worked solutions of the arithmetic generator), 8 samples a step. Each
 contender runs in a process of its own, in turns, and is timed from its third step on; the figure is the median over the rounds of
@@ -23,7 +24,7 @@ SAMPLES, BATCH, WARM = 160, 8, 2
 CONTENDERS = {
     "ours": "longthought's trainer",
     "trl": "a bare TRL script, its defaults",
-    "plain": "a plain PyTorch loop, pure bf16",
+    "plain": "a plain PyTorch loop, one type",
 }
 
 
@@ -171,7 +172,7 @@ def bare_trl(model: str, steps: int) -> dict[str, float]:
 
 
 def plain_loop(model: str, steps: int) -> dict[str, float]:
-    """Forward, backward, step: weights, gradients and moments in bf16, the loss over every completion token."""
+    """Forward, backward, step: weights, gradients and moments in one type, the loss over every completion token."""
     import random
 
     import torch
@@ -179,11 +180,12 @@ def plain_loop(model: str, steps: int) -> dict[str, float]:
 
     from services.trainer.data import IGNORED, encode, end_tokens
     from services.trainer.job import Sample
+    from services.trainer.models import weights
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     ends = end_tokens(tokenizer, None)
     rows = [encode(tokenizer, Sample(id="s", problem_id="s", prompt=p, completion=c), ends) for p, c in samples()]
-    learner = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).train()
+    learner = AutoModelForCausalLM.from_pretrained(model, dtype=weights()).train()
     optimizer = torch.optim.AdamW(learner.parameters(), lr=1e-5, fused=True)
     order = random.Random(0).sample(rows, len(rows))
     clock, tokens = [], []

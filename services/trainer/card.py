@@ -87,7 +87,7 @@ def _facts(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint, unit: str)
         ),
         "steps, epochs": f"{checkpoint.steps}, {checkpoint.epochs}",
         "batch size": f"{stage.batch_size}",
-        "learning rate": f"{stage.learning_rate:g} (linear decay, AdamW, fp32 master copy of bf16 weights)",
+        "learning rate": f"{stage.learning_rate:g} (linear decay, AdamW on fp32 weights)",
         "tokens trained on": f"{checkpoint.train_tokens:,}",
         "loss at the end": f"{checkpoint.loss:.4f} ({unit})",
         "seed": f"{stage.seed}",

@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, TaskType, prepare_model_for_kbit_trainin
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, Trainer
 
 from services.trainer.job import Job
+from shared.cpu import fast_dtype
 from shared.engines.models import HUB_ID
 
 EAGER_LENGTH = 768
@@ -18,7 +19,9 @@ SmolLM2-135M, two samples of this length: 2.5 GB)."""
 
 
 def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
-    """The base of a job as a model of `kind` (an Auto class), in bf16 or, for a quantised adapter, in 4 bits (NF4)."""
+    """The base of a job as a model of `kind` (an Auto class), in bf16 (in fp32 on CPUs without it) or, for a quantised adapter, in
+    4 bits (NF4).
+    """
     if job.lora and job.lora.quantised:
         changes["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -27,9 +30,15 @@ def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
             bnb_4bit_compute_dtype=torch.bfloat16,
             bnb_4bit_quant_storage=torch.bfloat16,  # or FSDP could not shard it
         )
-    model = kind.from_pretrained(job.base, dtype=torch.bfloat16, attn_implementation=attention(longest, job.packing), **changes)
+    model = kind.from_pretrained(job.base, dtype=weights(), attn_implementation=attention(longest, job.packing), **changes)
     # whether activations are recomputed is the arguments' to say
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False) if "quantization_config" in changes else model
+
+
+def weights() -> torch.dtype:
+    """The type of the weights while they are trained; what is saved is bf16 everywhere."""
+    dtype: torch.dtype = torch.bfloat16 if torch.cuda.is_available() else getattr(torch, fast_dtype())
+    return dtype
 
 
 def attention(longest: int, packing: bool) -> str:
@@ -60,13 +69,17 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
     it, the first one writes.
     """
     sharded = _gathered(trainer) if job.accelerate else None
+    if sharded is not None and job.lora is None:
+        sharded = {name: weight.to(torch.bfloat16) for name, weight in sharded.items()}
     if not trainer.is_world_process_zero():
         return
     output = Path(job.output)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if job.lora and HUB_ID.fullmatch(job.base_name):  # not the folder that it lay in here; peft can load no other name of it
         model.peft_config["default"].base_model_name_or_path = job.base_name
-    if job.lora is None or not job.lora.merge:
+    if job.lora is None:
+        model.to(torch.bfloat16).save_pretrained(output, state_dict=sharded)
+    elif not job.lora.merge:
         model.save_pretrained(output, state_dict=sharded)
     else:
         apart = output.with_name("adapter")

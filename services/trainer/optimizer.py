@@ -1,7 +1,8 @@
 """AdamW for bf16 weights, with a master copy and moments in fp32.
 
 bf16 keeps 8 bits of a number: an update smaller than 1/256 of a weight is lost, and so is the decay of the second moment (0.1% a
-step). The master copy keeps them; the model's own bf16 weights are its rounding. Costs 12 bytes a parameter.
+step). The master copy keeps them; the model's own bf16 weights are its rounding. Costs 12 bytes a parameter. Weights that are fp32
+themselves are their own master: so a training that began in one type goes on in the other.
 """
 
 from collections.abc import Callable, Iterable
@@ -60,13 +61,15 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
                 maximize=False,
             )
             for parameter, master in zip(live, masters, strict=True):  # one by one: sharded tensors know no foreach copy
-                parameter.copy_(master)
+                if parameter.dtype != master.dtype:
+                    parameter.copy_(master)
         return None
 
     def _state_of(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = self.state[parameter]
         if not state:
-            state["master"] = parameter.detach().float().clone()
+            master = parameter.detach()
+            state["master"] = master if master.dtype == torch.float32 else master.float()
             state["exp_avg"] = torch.zeros_like(state["master"])
             state["exp_avg_sq"] = torch.zeros_like(state["master"])
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
@@ -80,7 +83,11 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
         for parameter, number in zip(parameters, saved, strict=True):
             if number in state_dict["state"]:
                 state = state_dict["state"][number]
-                self.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+                mine = {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+                if parameter.dtype == torch.float32:
+                    parameter.data.copy_(mine["master"])
+                    mine["master"] = parameter.detach()
+                self.state[parameter] = mine
 
 
 def linear_schedule(trainer: Any) -> Callable[..., LambdaLR]:

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.cpu import fast_dtype
 from shared.engines.errors import EngineFailed
 from shared.gpus import visible_gpus
 from shared.settings import settings
@@ -209,7 +210,7 @@ def build(folder: Path, name: str, device: str, max_len: int, kv_gib: float, gpu
             return config
 
     logging.set_verbosity_error()  # it warns of every request
-    manager = OneModel(device=device, force_model=name)
+    manager = OneModel(device=device, force_model=name, dtype="auto" if device != "cpu" else fast_dtype())
     model, processor = manager.load_model_and_processor(manager.process_model_name(name))
     tokenizer = getattr(processor, "tokenizer", processor)
     config = json.loads((folder / "config.json").read_text())

@@ -56,6 +56,35 @@ def test_updates_too_small_for_bf16_are_not_lost():
     torch.testing.assert_close(stepped(MasterAdamW, torch.bfloat16), exact, atol=1 / 256, rtol=0)
 
 
+def test_fp32_weights_are_their_own_master_and_learn_as_torchs():
+    assert torch.equal(stepped(MasterAdamW, torch.float32), stepped(torch.optim.AdamW, torch.float32))
+    parameter = torch.nn.Parameter(torch.ones(4))
+    parameter.grad = torch.ones(4)
+    optimizer = MasterAdamW([parameter], lr=1e-3)
+    optimizer.step()
+    assert optimizer.state[parameter]["master"].data_ptr() == parameter.data_ptr()
+
+
+@pytest.mark.parametrize(("saved", "loaded"), [("bfloat16", "float32"), ("float32", "bfloat16"), ("float32", "float32")])
+def test_the_optimisers_state_moves_between_types(saved, loaded):
+    """The master's digits are what counts, not those of the weights that were saved beside it."""
+    torch.manual_seed(0)
+    mine, theirs = (torch.nn.Parameter(torch.ones(5, dtype=getattr(torch, name))) for name in (saved, loaded))
+    optimizer, other = MasterAdamW([mine], lr=1e-4), MasterAdamW([theirs], lr=1e-4)
+    for one in (optimizer, other):
+        for parameter in one.param_groups[0]["params"]:
+            parameter.grad = torch.randn_like(parameter)
+        if one is optimizer:
+            one.step()
+    other.load_state_dict(optimizer.state_dict())
+    gradient = torch.randn(5, dtype=torch.bfloat16)
+    for one, parameter in ((optimizer, mine), (other, theirs)):
+        parameter.grad = gradient.to(parameter.dtype)
+        one.step()
+    assert torch.equal(optimizer.state[mine]["master"], other.state[theirs]["master"])
+    assert torch.equal(theirs, other.state[theirs]["master"].to(theirs.dtype))
+
+
 def test_the_optimisers_state_survives_saving_in_fp32():
     torch.manual_seed(0)
     parameters = [torch.nn.Parameter(torch.randn(5, dtype=torch.bfloat16)) for _ in range(3)]

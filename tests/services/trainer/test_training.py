@@ -79,11 +79,18 @@ def weights(folder: Path) -> dict[str, Any]:
     return load_file(folder / "model" / "model.safetensors")
 
 
-def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, tiny_model):
+def computing_in(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has trainings take this machine's processor for one that computes fast in `dtype`."""
+    monkeypatch.setattr("services.trainer.models.fast_dtype", lambda: dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, tiny_model, monkeypatch, dtype):
     import torch
 
     from services.trainer.training import train
 
+    computing_in(dtype, monkeypatch)
     whole = Listener()
     train(job_in(tmp_path / "whole", tiny_model), whole.stopping, whole.tell)
     (started,), (done,) = whole.of(Started), whole.of(Done)
@@ -113,6 +120,25 @@ def test_a_training_stopped_and_resumed_ends_with_the_same_weights_bit_for_bit(t
     mine, theirs = weights(tmp_path / "whole"), weights(tmp_path / "halved")
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
     assert {tensor.dtype for tensor in mine.values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("begun", "ended"), [("bfloat16", "float32"), ("float32", "bfloat16")])
+def test_a_training_goes_on_on_a_machine_that_computes_in_another_type(tmp_path, tiny_model, monkeypatch, begun, ended):
+    from services.trainer.training import train
+
+    computing_in("float32", monkeypatch)
+    whole = Listener()
+    train(job_in(tmp_path / "whole", tiny_model), whole.stopping, whole.tell)
+    job = job_in(tmp_path / "moved", tiny_model)
+    computing_in(begun, monkeypatch)
+    first = Listener(stop_at=6)
+    train(job, first.stopping, first.tell)
+    computing_in(ended, monkeypatch)
+    second = Listener()
+    train(job, second.stopping, second.tell)
+    assert second.of(Started)[0].resumed_from == first.of(Stopped)[0].step
+    losses = [step.loss for step in [*first.of(Step), *second.of(Step)]]
+    assert losses == pytest.approx([step.loss for step in whole.of(Step)], rel=0.01)
 
 
 @slow

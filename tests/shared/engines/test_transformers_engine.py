@@ -7,6 +7,7 @@ import pytest
 
 from shared.contracts.base import Message
 from shared.contracts.models import Sampling
+from shared.cpu import fast_dtype
 from shared.engines import quickstart
 from shared.engines.client import EngineError, Form, RequestRefused
 from shared.engines.local import LocalServer, Plan
@@ -49,7 +50,7 @@ async def test_it_plays_the_part(server: LocalServer) -> None:
     from transformers import AutoTokenizer
 
     endpoint = server.endpoint()
-    assert endpoint.engine == "transformers 5.19.0 (cpu)"
+    assert endpoint.engine == f"transformers 5.19.0 ({'cpu' if fast_dtype() == 'bfloat16' else 'cpu, fp32'})"
     assert (endpoint.local, endpoint.takes_ids, endpoint.guides) == (True, False, False)
 
     # every request has its own sampling and stop strings, though the first one made the batch
