@@ -245,6 +245,8 @@ def _trainings(report: Report, recipe: Report) -> Iterator[str]:
             f"{one['loss']:.3f}",
         )
         base = recipe["stages"][stage].get("base") or f"picked by {recipe['stages'][stage]['like']}"
+        if one["origin"]["stage"] != stage:
+            base = f"is {one['origin']['stage']}, {base}"
         yield f"| {stage} | {base} | {' | '.join(figures)} | {one['seconds'] / 60:.1f} |"
 
 

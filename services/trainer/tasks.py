@@ -53,7 +53,9 @@ async def trainable(work: Work) -> Result:
 @handles("train")
 async def train(work: Work) -> Result:
     """One training, from the ledger's records to a checkpoint; a second attempt goes on from the first one's last checkpoint."""
-    stage = await _settings(work)
+    stage, picked = await _settings(work)
+    if picked and stage == work.recipe.stages[picked]:
+        return await _that_of(work, picked)
     base = work.payload.roles["base"]
     rows = await gather(work, stage)
     budget = await _budget(work, stage)
@@ -134,15 +136,23 @@ def _root(recipe: Recipe, stage: TrainStage) -> str:
     return stage.base
 
 
-async def _settings(work: Work) -> TrainStage:
-    """The stage; of a `retrain`, the one that was picked, with the seed and the budget given there."""
+async def _settings(work: Work) -> tuple[TrainStage, str | None]:
+    """The stage, and None; of a `retrain`, the training that was picked with the seed and the budget given here, and its name."""
     stage: TrainStage | RetrainStage = work.stage
     if isinstance(stage, TrainStage):
-        return stage
+        return stage, None
     (body,) = await work.records(stage.like, "pick")
-    picked = work.recipe.stages[Pick.model_validate(body).model]
+    name = Pick.model_validate(body).model
+    picked = work.recipe.stages[name]
     assert isinstance(picked, TrainStage), "a recipe is checked: trainings are picked"
-    return picked.model_copy(update={"seed": stage.seed, "tokens_of": stage.tokens_of or picked.tokens_of})
+    return picked.model_copy(update={"seed": stage.seed, "tokens_of": stage.tokens_of or picked.tokens_of}), name
+
+
+async def _that_of(work: Work, picked: str) -> Result:
+    """What comes of a `retrain` with the seed and the budget of the training picked: its checkpoint. Nothing is trained twice."""
+    (body,) = await work.records(picked, "checkpoint")
+    uri = Checkpoint.model_validate(body).uri
+    return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary={"same_as": picked})
 
 
 async def _budget(work: Work, stage: TrainStage) -> int | None:

@@ -154,17 +154,23 @@ def retrain(stage: RetrainStage, known: Known) -> Work:
     """One item: any of the trainings that may be picked, each as likely."""
     picked = known.recipe.stages[stage.like]
     assert isinstance(picked, PickStage)
-    candidates = [known.recipe.stages[name] for name in picked.models]
-    found = [train(one, known) for one in candidates if isinstance(one, TrainStage)]
+    stages = [known.recipe.stages[name] for name in picked.models]
+    candidates = [one for one in stages if isinstance(one, TrainStage)]
+    found = [train(one, known) for one in candidates]
     tokens, answers = [one.trained for one in found], [one.given.writes for one in found if one.given.writes]
     asked = [one.asked[0] for one in found if one.asked]  # of grpo all have it: a pick's trainings are of one method and one base
     trained = known.done[stage.tokens_of].trained if stage.tokens_of else _any(tokens)
+    given = Given(writes=_any(answers) if answers else None, trained=trained)
+    if all(
+        one.seed == stage.seed and stage.tokens_of in (None, one.tokens_of) for one in candidates if isinstance(one, TrainStage)
+    ):
+        return Work(items=ranged(1), given=given, notes=(f"{' or '.join(picked.models)} itself: nothing is trained twice",))
     return Work(
         items=ranged(1),
         trained=trained,
         operations=max(one.operations for one in found),
         asked=_together(asked, _any),
-        given=Given(writes=_any(answers) if answers else None, trained=trained),
+        given=given,
         assumed=tuple(dict.fromkeys(name for one in found for name in one.assumed)),
         notes=(f"as {' or '.join(picked.models)}",),
     )

@@ -143,7 +143,10 @@ class PickStage(StageBase):
 
 
 class RetrainStage(StageBase):
-    """The training that a `pick` stage chose, once more: all its settings but those given here."""
+    """The training that a `pick` stage chose, once more: all its settings but those given here.
+
+    With that training's own seed and budget it is that training: its checkpoint, and nothing is trained twice.
+    """
 
     kind: Literal["retrain"] = "retrain"
     service: ClassVar[Service] = Service.TRAINER

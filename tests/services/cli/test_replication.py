@@ -56,6 +56,7 @@ class FakeClient:
             "checks-alone": TRAINING,
             "other": {**TRAINING, "learn_wrong_steps": True},
             "journey-1": {"kind": "retrain", "like": "best"},
+            "journey-2": {"kind": "retrain", "like": "best"},
         }
         return {"name": "tiny", "stages": {**trainings, **evaluations}}
 
@@ -71,7 +72,11 @@ class FakeClient:
             "datasets": {
                 "worked": {"counts": {"journey": 327}, "statistics": {"journey": {"tokens": 99.4}}, "skipped": {"none": 2}}
             },
-            "checkpoints": {"try": {**checkpoint, "device": "cpu (1 threads)"}, "journey-1": checkpoint},
+            "checkpoints": {
+                "try": {**checkpoint, "origin": {"stage": "try"}, "device": "cpu (1 threads)"},
+                "journey-1": {**checkpoint, "origin": {"stage": "try"}},
+                "journey-2": {**checkpoint, "origin": {"stage": "journey-2"}},
+            },
         }
 
     def events(self, run: str) -> list[dict[str, Any]]:
@@ -103,7 +108,8 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert "| **journeys, mean of 2 seeds** | **75.0** |" in found and "| **shortcuts, mean of 2 seeds** | **25.0** |" in found
     assert re.search(r"dpo - journey-1: \+0\.0 points .*, problems 2, one seed of either\n", found)
     assert "| journey-1 | 100.0 ± 10.0 | 100.0 | 70 | 0.0% | 2 of 2 (100%) | 0 of 2 (0%) |" in found
-    assert "| journey-1 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
+    assert "| journey-1 | is try, picked by best | 327 | 123 |" in found, "trained once, and it is said"
+    assert "| journey-2 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
     assert "took 1.5 hours of work (and stood still for 1.0, interrupted once);" in found
     assert "name: tiny" in found and "not done" not in found
 

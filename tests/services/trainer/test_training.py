@@ -301,14 +301,21 @@ class PickedWork:
         checkpoint = Checkpoint(
             origin=origin, uri="u", base="m", method="sft", samples=1, steps=1, epochs=1, train_tokens=77, loss=0, seconds=1
         )
-        body = {("best", "pick"): picked, ("one", "checkpoint"): checkpoint}[stage, kind]
+        body = {("best", "pick"): picked, ("one", "checkpoint"): checkpoint, ("two", "checkpoint"): checkpoint}[stage, kind]
         return [body.model_dump(mode="json")]
 
 
 async def test_what_was_picked_is_trained_again_with_another_seed_and_budget():
     work = cast(Work, PickedWork(RetrainStage(like="best", seed=3, tokens_of="one")))
-    stage = await tasks._settings(work)
+    stage, _ = await tasks._settings(work)
     assert (stage.learning_rate, stage.epochs, stage.seed) == (1e-4, 2, 3)
     assert await tasks._budget(work, stage) == 77
     plain = cast(Work, PickedWork(RetrainStage(like="best", seed=4)))
-    assert await tasks._budget(plain, await tasks._settings(plain)) is None
+    assert await tasks._budget(plain, (await tasks._settings(plain))[0]) is None
+
+
+async def test_the_picked_training_itself_is_not_trained_a_second_time():
+    result = await tasks.train(cast(Work, PickedWork(RetrainStage(like="best", seed=0))))  # a training's seed, if none is given
+    assert result.model is not None and result.model.uri == "u" and result.summary == {"same_as": "two"}
+    (record,) = result.records
+    assert (record.kind, record.body["train_tokens"]) == ("checkpoint", 77)

@@ -124,6 +124,8 @@ def test_a_training_that_is_repeated_samples_as_often() -> None:
     assert found["again"].calls == Range(low=640, expected=960, high=1280)
     assert found["again"].output_tokens.expected == 1.5 * found["rl"].output_tokens.expected
     assert found["again"].device_hours.expected > found["rl"].device_hours.expected
+    same = priced(data=IMPORT, rl=rl, longer=longer, tries=tries, best=pick, again={"kind": "retrain", "like": "best", "seed": 0})
+    assert same["again"].device_hours == same["again"].output_tokens == ranged(0), "with the tries' own seed it is one of them"
 
 
 def test_a_teacher_is_paid_by_the_token() -> None:
