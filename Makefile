@@ -26,7 +26,7 @@ replicate: setup ## Journey against shortcut learning, Part 1 in small: some hou
 	$(BIN)/python -m services.cli.replicate --scale $(SCALE) $(ARGS)
 
 test: setup ## Run all tests, the real vLLM and the whole stack included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 bench-search: setup ## Measure the search against the engine's own limit and against lock-step (long; needs an idle machine)
 	$(BIN)/python -m benchmarks.search $(ARGS)

@@ -1,6 +1,7 @@
 """What tests of all rooms share: a ledger, one real engine for those that need one (`@pytest.mark.engine`), disks that fill up."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +18,20 @@ ENGINE_TEST_SECONDS = 600
 """A start takes half a minute on two free cores, and more on busy ones; the first converts the model."""
 
 
+def pytest_configure() -> None:
+    """A console that is made while COLUMNS is set keeps that width: it is set in the processes of `make test`, and tests set it for tables."""
+    os.environ.pop("COLUMNS", None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` runs two processes: all that starts engines goes into one of them, and begins first; the rest by files."""
     for item in items:
+        starts_engines = item.get_closest_marker("engine") or item.get_closest_marker("system")
+        item.add_marker(pytest.mark.xdist_group("engines" if starts_engines else item.nodeid.partition("::")[0]))
         if item.get_closest_marker("engine") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(ENGINE_TEST_SECONDS))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "engines")
 
 
 @pytest.fixture
