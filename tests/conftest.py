@@ -19,7 +19,7 @@ ENGINE_TEST_SECONDS = 600
 
 
 def pytest_configure() -> None:
-    """A console that is made while COLUMNS is set keeps that width: it is set in the processes of `make test`, and tests set it for tables."""
+    """A console that is made while COLUMNS is set keeps that width. Processes of `make test` have it; tests of tables set it."""
     os.environ.pop("COLUMNS", None)
 
 

@@ -18,6 +18,9 @@ log = structlog.get_logger()
 FAIR_AFTER = 10
 """A pool's engine set gives way to another that waits after so many times the cost of a change."""
 
+SUSPECTS = 16
+"""Items lost twice run so many at a time, and nothing beside them; lost three times: a quarter; and so on, down to one."""
+
 
 def pools_of(shared_devices: str) -> list[tuple[Service, ...]]:
     """Groups of queues that share a device (`searcher,evaluator,trainer;...`); every other queue is a pool of its own."""
@@ -34,7 +37,9 @@ class Load:
     by_run: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(service, run) -> items."""
     by_set: Counter[str] = field(default_factory=Counter)
-    alone: int = 0
+    suspects: int = 0
+    lost: int = 0
+    """Items that were lost twice or oftener, and how often."""
 
 
 def dispatch(ledger: Ledger, settings: Settings) -> int:
@@ -53,16 +58,15 @@ def _dispatch_pool(ledger: Ledger, settings: Settings, pool: tuple[Service, ...]
         load.by_service[row.service] += row.n
         load.by_run[row.service, row.run_id] += row.n
         load.by_set[row.engine_set] += row.n
-        load.alone += int(row.alone)
+        load.suspects += int(row.suspects)
+        load.lost = max(load.lost, int(row.lost))
     current = choose_set(ledger, settings, pool, load)
-    if load.alone:
-        return 0  # an item that lost two workers runs with nothing beside it: if it kills a third, it kills no innocents
     rung = 0
     for service in pool:
         free = min(settings.window, slots[service]) - load.by_service[service]
         if free > 0:
             chosen = share(ledger, settings, service, runs, current, free, load)
-            rung += _ring(ledger, service, chosen, idle=not any(load.by_service.values()))
+            rung += _ring(ledger, service, together(chosen, load), load)
     return rung
 
 
@@ -97,18 +101,39 @@ def share(
     return chosen
 
 
-def _ring(ledger: Ledger, service: Service, chosen: list[Candidate], idle: bool) -> int:
-    """Marks, then rings. Items lost twice come last in the order, and are rung one at a time into an idle pool."""
-    together = [item for item in chosen if item.lost < 2]
-    if not together and chosen and idle:
-        together = chosen[:1]
-    if not together:
+def together(chosen: list[Candidate], load: Load) -> list[Candidate]:
+    """Those of the chosen items that may run beside each other, and beside what runs.
+
+    What was lost twice or oftener is suspected to kill its engine or its worker. It comes last, and has nothing beside it but items
+    that were lost as often, ever fewer of them: so it kills no innocents, after some deaths it is alone, and where it was no item's
+    fault (a machine that went twice) not all that it held must run one by one.
+    """
+    if load.lost:
+        return [item for item in chosen if item.lost == load.lost][: max(0, _at_a_time(load.lost) - load.suspects)]
+    innocent = [item for item in chosen if item.lost < 2]
+    if innocent or not chosen or any(load.by_service.values()):
+        return innocent
+    lost = min(item.lost for item in chosen)
+    return [item for item in chosen if item.lost == lost][: _at_a_time(lost)]
+
+
+def _at_a_time(lost: int) -> int:
+    return max(1, SUSPECTS >> 2 * (lost - 2))
+
+
+def _ring(ledger: Ledger, service: Service, chosen: list[Candidate], load: Load) -> int:
+    """Marks, then rings; returns how many, which are part of the load from then on."""
+    if not chosen:
         return 0
-    queued = mark_rung(ledger, [item.item_id for item in together])
-    unrung = [item.item_id for item in together if item.item_id in queued and not ring(item.item_id, service)]
+    queued = mark_rung(ledger, [item.item_id for item in chosen])
+    unrung = [item.item_id for item in chosen if item.item_id in queued and not ring(item.item_id, service)]
     if unrung:
         unring(ledger, unrung)
-    again = sum(item.rung for item in together)
+    again = sum(item.rung for item in chosen)
     if again:
         log.info("rung again", service=service.value, items=again)
-    return len(queued) - len(unrung)
+    rung = len(queued) - len(unrung)
+    load.by_service[service] += rung
+    if rung and chosen[0].lost >= 2:
+        load.suspects, load.lost = load.suspects + rung, chosen[0].lost
+    return rung

@@ -41,14 +41,15 @@ def _eligible() -> Any:
 
 
 def in_flight(ledger: Ledger, services: list[str], fresh_seconds: float) -> list[Row[Any]]:
-    """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `alone` counts those that were
-    lost twice.
+    """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `suspects` counts those that
+    were lost twice or oftener, `lost` is how often at most (0: there are none).
     """
     fresh = and_(items.c.state == ItemState.QUEUED, items.c.rung_at > now() - fresh_seconds)
     running = items.c.state == ItemState.RUNNING
-    alone = func.sum(case((items.c.lost >= 2, 1), else_=0)).label("alone")
+    suspects = func.sum(case((items.c.lost >= 2, 1), else_=0)).label("suspects")
+    lost = func.max(case((items.c.lost >= 2, items.c.lost), else_=0)).label("lost")
     query = (
-        select(items.c.service, items.c.run_id, items.c.engine_set, func.count().label("n"), alone)
+        select(items.c.service, items.c.run_id, items.c.engine_set, func.count().label("n"), suspects, lost)
         .where(items.c.service.in_(services), or_(fresh, running))
         .group_by(items.c.service, items.c.run_id, items.c.engine_set)
     )

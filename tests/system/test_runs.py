@@ -144,7 +144,7 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         tmp_path,
         name="killed",
         models=BASE,
-        problems={"search": few(300, 40)},
+        problems={"search": few(300, 24)},
         stages={
             "trees": {
                 "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5,
@@ -171,11 +171,11 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         time.sleep(0.1)
     status = stack.wait(run, lambda status: status["state"] == "done")
     trees = status["stages"]["trees"]
-    assert (trees["total"], trees["done"], trees["dead"]) == (40, 40, 0)
+    assert (trees["total"], trees["done"], trees["dead"]) == (24, 24, 0)
     assert before <= trees["done"]
     records = stack.records(run, "trees", "tree")
     keys = [record["key"] for record in records]
-    assert len(keys) == len(set(keys)) == 40
+    assert len(keys) == len(set(keys)) == 24
     assert engines, "an engine ran when it was killed"
     # both tries were paid for: the ledger counts every answer, a tree those of the rounds that became part of it
     paid = sum(row["completion_tokens"] for row in status["usage"]["by"] if row["stage"] == "trees")

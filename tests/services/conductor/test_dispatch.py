@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from services.conductor import dispatch as conductor
 from services.conductor.reconcile import reconcile
@@ -128,7 +128,7 @@ def test_a_set_gives_way_in_fairness_only_after_ten_changes_worth(ledger: Ledger
     assert {item.split("/")[0] for item, _ in bells} == {second}
 
 
-def test_an_item_lost_twice_runs_alone(ledger: Ledger, post: Post, bells: Bells) -> None:
+def test_an_item_lost_twice_runs_last_and_with_no_innocent_beside_it(ledger: Ledger, post: Post, bells: Bells) -> None:
     run = searching(ledger, post)
     with ledger.write() as connection:
         connection.execute(update(items).where(items.c.id == f"{run}/search/000000").values(lost=2))
@@ -139,6 +139,36 @@ def test_an_item_lost_twice_runs_alone(ledger: Ledger, post: Post, bells: Bells)
     bells.clear()
     conductor.dispatch(ledger, settings())
     assert bells == [(f"{run}/search/000000", "searcher")]
+
+
+def test_a_machine_that_goes_again_and_again_does_not_leave_all_it_held_to_run_one_by_one(
+    ledger: Ledger, post: Post, bells: Bells
+) -> None:
+    run = searching(ledger, post)
+
+    def lost(times: int, first: int = 0) -> None:
+        with ledger.write() as connection:
+            rows = connection.execute(select(items.c.id).where(items.c.id.like(f"{run}/search/%")).order_by(items.c.id)).scalars()
+            named = list(rows)[first:]
+            fresh = {"lost": times, "state": "queued", "rung_at": None, "not_before": 0.0}
+            connection.execute(update(items).where(items.c.id.in_(named), items.c.state != "done").values(**fresh))
+        bells.clear()
+
+    wide = settings(window=50)
+    lost(2)
+    assert [conductor.dispatch(ledger, wide) for _ in range(2)] == [16, 0]
+    commit(ledger, claim(ledger, bells[0][0], "hands", 30), Result())
+    assert conductor.dispatch(ledger, wide) == 1, "where one is done, the next begins"
+    lost(3)
+    assert conductor.dispatch(ledger, wide) == 4
+    lost(4)
+    assert conductor.dispatch(ledger, wide) == 1
+    lost(4)
+    lost(2, first=20)
+    assert conductor.dispatch(ledger, wide) == 16, "those lost less often come first, without the others"
+    lost(4)
+    lost(1, first=20)
+    assert conductor.dispatch(ledger, wide) == 20, "and innocents before them all"
 
 
 @pytest.mark.parametrize(
