@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -45,7 +46,9 @@ class Settings(BaseSettings):
     engine_requests: Path | None = None
     """A file to which every request to a local engine is appended, a line of JSON each: to see what was asked."""
     engine_kv_gib: int = 2
-    """On a CPU: GiB of memory for keys and values of all engines of a set together (SmolLM2: 22.5 kB a token)."""
+    """On a CPU: GiB of memory for keys and values of all engines of a set together (SmolLM2: 22.5 kB a token, in fp32 45)."""
+    cpu_dtype: Literal["", "bfloat16", "float32"] = ""
+    """On a CPU: the type that models train and are served in; '': bf16 where the processor multiplies it itself, else fp32."""
     engine_gpu_memory: float = 0.9
     """On a GPU: share of its memory for all engines of a set together."""
     shared_devices: str = ""

@@ -61,13 +61,13 @@ def _dispatch_pool(ledger: Ledger, settings: Settings, pool: tuple[Service, ...]
         load.suspects += int(row.suspects)
         load.lost = max(load.lost, int(row.lost))
     current = choose_set(ledger, settings, pool, load)
-    rung = 0
+    waiting: dict[Service, list[Candidate]] = {}
     for service in pool:
         free = min(settings.window, slots[service]) - load.by_service[service]
         if free > 0:
-            chosen = share(ledger, settings, service, runs, current, free, load)
-            rung += _ring(ledger, service, together(chosen, load), load)
-    return rung
+            waiting[service] = share(ledger, settings, service, runs, current, free, load)
+    least = min((item.lost for chosen in waiting.values() for item in chosen), default=0)
+    return sum(_ring(ledger, service, together(chosen, load, least), load) for service, chosen in waiting.items())
 
 
 def choose_set(ledger: Ledger, settings: Settings, pool: tuple[Service, ...], load: Load) -> str:
@@ -101,20 +101,22 @@ def share(
     return chosen
 
 
-def together(chosen: list[Candidate], load: Load) -> list[Candidate]:
-    """Those of the chosen items that may run beside each other, and beside what runs.
+def together(chosen: list[Candidate], load: Load, least: int) -> list[Candidate]:
+    """Those of the chosen items that may run beside each other, and beside what runs. `least`: how often the pool's waiting items
+    were lost, at least.
 
     What was lost twice or oftener is suspected to kill its engine or its worker. It comes last, and has nothing beside it but items
     that were lost as often, ever fewer of them: so it kills no innocents, after some deaths it is alone, and where it was no item's
     fault (a machine that went twice) not all that it held must run one by one.
     """
+    running = sum(load.by_service.values())
     if load.lost:
+        if least < load.lost or running > load.suspects:
+            return []  # what runs comes through first
         return [item for item in chosen if item.lost == load.lost][: max(0, _at_a_time(load.lost) - load.suspects)]
-    innocent = [item for item in chosen if item.lost < 2]
-    if innocent or not chosen or any(load.by_service.values()):
-        return innocent
-    lost = min(item.lost for item in chosen)
-    return [item for item in chosen if item.lost == lost][: _at_a_time(lost)]
+    if least < 2:
+        return [item for item in chosen if item.lost < 2]
+    return [] if running else [item for item in chosen if item.lost == least][: _at_a_time(least)]
 
 
 def _at_a_time(lost: int) -> int:

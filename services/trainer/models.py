@@ -36,7 +36,7 @@ def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
 
 
 def weights() -> torch.dtype:
-    """The type of the weights while they are trained; what is saved is bf16 everywhere."""
+    """The type of the weights while they are trained; whole models are saved in bf16 everywhere."""
     dtype: torch.dtype = torch.bfloat16 if torch.cuda.is_available() else getattr(torch, fast_dtype())
     return dtype
 
@@ -69,8 +69,9 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
     it, the first one writes.
     """
     sharded = _gathered(trainer) if job.accelerate else None
-    if sharded is not None and job.lora is None:
-        sharded = {name: weight.to(torch.bfloat16) for name, weight in sharded.items()}
+    narrow = job.lora is None and weights() == torch.float32
+    if sharded is not None and narrow:
+        sharded = {name: weight.to(torch.bfloat16) if weight.is_floating_point() else weight for name, weight in sharded.items()}
     if not trainer.is_world_process_zero():
         return
     output = Path(job.output)
@@ -78,7 +79,8 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
     if job.lora and HUB_ID.fullmatch(job.base_name):  # not the folder that it lay in here; peft can load no other name of it
         model.peft_config["default"].base_model_name_or_path = job.base_name
     if job.lora is None:
-        model.to(torch.bfloat16).save_pretrained(output, state_dict=sharded)
+        # on a GPU the weights have the types that they are to have: a few models keep some in fp32
+        (model.to(torch.bfloat16) if narrow else model).save_pretrained(output, state_dict=sharded)
     elif not job.lora.merge:
         model.save_pretrained(output, state_dict=sharded)
     else:

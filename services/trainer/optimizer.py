@@ -2,7 +2,7 @@
 
 bf16 keeps 8 bits of a number: an update smaller than 1/256 of a weight is lost, and so is the decay of the second moment (0.1% a
 step). The master copy keeps them; the model's own bf16 weights are its rounding. Costs 12 bytes a parameter. Weights that are fp32
-themselves are their own master: so a training that began in one type goes on in the other.
+themselves are their own master (8 bytes): so a training that began in one type goes on in the other.
 """
 
 from collections.abc import Callable, Iterable
@@ -68,11 +68,12 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
     def _state_of(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
         state: dict[str, torch.Tensor] = self.state[parameter]
         if not state:
-            master = parameter.detach()
-            state["master"] = master if master.dtype == torch.float32 else master.float()
+            state["master"] = parameter.detach().float().clone()
             state["exp_avg"] = torch.zeros_like(state["master"])
             state["exp_avg_sq"] = torch.zeros_like(state["master"])
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        if parameter.dtype == torch.float32:
+            state["master"] = parameter.detach()  # every time: a parameter's tensor may have been replaced
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -83,11 +84,9 @@ class MasterAdamW(Optimizer):  # type: ignore[misc]
         for parameter, number in zip(parameters, saved, strict=True):
             if number in state_dict["state"]:
                 state = state_dict["state"][number]
-                mine = {key: value.to(parameter.device, copy=True) for key, value in state.items()}
-                if parameter.dtype == torch.float32:
-                    parameter.data.copy_(mine["master"])
-                    mine["master"] = parameter.detach()
-                self.state[parameter] = mine
+                self.state[parameter] = {key: value.to(parameter.device, copy=True) for key, value in state.items()}
+                if parameter.dtype == torch.float32:  # the master has digits that weights saved beside it may not have
+                    parameter.data.copy_(state["master"])
 
 
 def linear_schedule(trainer: Any) -> Callable[..., LambdaLR]:

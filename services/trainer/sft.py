@@ -1,7 +1,8 @@
 """Supervised fine-tuning with TRL.
 
-What costs time on a CPU with TRL's defaults, and is not done here: autocast (weights are bf16 themselves, `optimizer.py` keeps the
-fp32 copy), gradient checkpointing, entropy and accuracy of every token, and logits of positions without loss (`loss.py`).
+What costs time on a CPU with TRL's defaults, and is not done here: autocast (weights are in the fast type themselves,
+`optimizer.py` keeps them in fp32), gradient checkpointing, entropy and accuracy of every token, logits of positions without loss
+(`loss.py`).
 """
 
 from collections.abc import Sequence

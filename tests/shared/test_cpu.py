@@ -3,6 +3,7 @@
 import pytest
 
 from shared import cpu
+from shared.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,9 @@ def test_the_processors_flags_decide(tmp_path, monkeypatch, told, dtype):
 def test_without_the_kernels_word_fp32_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "nothing here")
     assert cpu.fast_dtype() == "float32"
+
+
+def test_a_setting_overrules_the_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr(cpu, "CPUINFO", tmp_path / "nothing here")
+    monkeypatch.setattr(cpu, "settings", lambda: Settings(cpu_dtype="bfloat16"))
+    assert cpu.fast_dtype() == "bfloat16"

@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import select, update
 
 from services.conductor import dispatch as conductor
+from services.conductor.dispatch import Load
 from services.conductor.reconcile import reconcile
 from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
 from shared.ledger.items import Result, claim, commit
-from shared.ledger.ringing import mark_rung
+from shared.ledger.ringing import Candidate, mark_rung
 from shared.ledger.tables import items
 from shared.ledger.workers import beat
 from shared.settings import Settings
@@ -169,6 +170,42 @@ def test_a_machine_that_goes_again_and_again_does_not_leave_all_it_held_to_run_o
     lost(4)
     lost(1, first=20)
     assert conductor.dispatch(ledger, wide) == 20, "and innocents before them all"
+    lost(2, first=20)
+    lost(2)
+    assert conductor.dispatch(ledger, wide) == 16
+    held = [claim(ledger, item, "hands", 30) for item, _ in bells]
+    with ledger.write() as connection:
+        connection.execute(update(items).where(items.c.id == f"{run}/search/000039").values(lost=1, not_before=0.0))
+    commit(ledger, held[0], Result())
+    assert conductor.dispatch(ledger, wide) == 0, "an innocent waits: no more suspects, until those that run are through"
+    for lease in held[1:]:
+        commit(ledger, lease, Result())
+    bells.clear()
+    assert conductor.dispatch(ledger, wide) == 1 and bells == [(f"{run}/search/000039", "searcher")]
+    assert conductor.dispatch(ledger, wide) == 0, "nothing suspected beside it"
+
+
+def waiting(*lost: int) -> list[Candidate]:
+    return [Candidate(f"i{n}", "run", "", times, False) for n, times in enumerate(lost)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "load", "least", "expected"),
+    [
+        pytest.param(waiting(0, 1, 2, 3), Load(), 0, 2, id="innocents first"),
+        pytest.param(waiting(2, 2), Load(), 0, 0, id="innocents of another queue first"),
+        pytest.param(waiting(*[2] * 20, 3), Load(), 2, 16, id="then suspects"),
+        pytest.param(waiting(2), Load(Counter(evaluator=1)), 2, 0, id="not beside innocents"),
+        pytest.param(waiting(*[2] * 20), Load(Counter(searcher=15), suspects=15, lost=2), 2, 1, id="as many as may run"),
+        pytest.param(waiting(2), Load(Counter(searcher=2), suspects=1, lost=2), 2, 0, id="not where one runs beside an innocent"),
+        pytest.param(waiting(2), Load(Counter(searcher=1), suspects=1, lost=3), 2, 0, id="not beside those lost oftener"),
+        pytest.param(waiting(4, 4), Load(), 4, 1, id="at last alone"),
+        pytest.param(waiting(40), Load(), 40, 1, id="however often"),
+        pytest.param([], Load(), 0, 0, id="nothing"),
+    ],
+)
+def test_what_may_run_together(chosen: list[Candidate], load: Load, least: int, expected: int) -> None:
+    assert len(conductor.together(chosen, load, least)) == expected
 
 
 @pytest.mark.parametrize(
