@@ -146,7 +146,13 @@ def expressions(draw, depth=3):
 
 def written(value: Fraction) -> str:
     """A value as a model would state it: a whole number, or two decimals."""
-    return str(value) if value.denominator == 1 else f"{float(round(value, 2)):.2f}"
+    return str(value) if value.denominator == 1 else decimals(value)
+
+
+def decimals(value: Fraction) -> str:
+    """Two decimals, not by way of a float: that has no cents beyond 10^13."""
+    whole, cents = divmod(abs(round(value * 100)), 100)
+    return f"{'-' if value < 0 else ''}{whole}.{cents:02}"
 
 
 @given(expressions(), st.sampled_from(["Step 2: So {} = {}.", "{} = {}", "They get {} = {} pens in all.", "{}={}"]))
@@ -169,7 +175,7 @@ def test_every_perturbed_equality_is_caught_with_the_right_value(expression, off
         return  # cut off, not rounded: let pass
     if abs(value - stated) * 2 <= step:
         return  # rounded the other way from the middle: let pass
-    [one] = equalities(f"Step 1: {text} = {written(stated) if value.denominator == 1 else f'{float(stated):.2f}'}")
+    [one] = equalities(f"Step 1: {text} = {written(stated) if value.denominator == 1 else decimals(stated)}")
     assert not one.holds
     assert Fraction(one.words.rpartition(" = ")[2].partition(", not ")[0]) == pytest.approx(value, abs=0.00501)
 
