@@ -161,9 +161,7 @@ def retrain(stage: RetrainStage, known: Known) -> Work:
     asked = [one.asked[0] for one in found if one.asked]  # of grpo all have it: a pick's trainings are of one method and one base
     trained = known.done[stage.tokens_of].trained if stage.tokens_of else _any(tokens)
     given = Given(writes=_any(answers) if answers else None, trained=trained)
-    if all(
-        one.seed == stage.seed and stage.tokens_of in (None, one.tokens_of) for one in candidates if isinstance(one, TrainStage)
-    ):
+    if all(one.seed == stage.seed and stage.tokens_of in (None, one.tokens_of) for one in candidates):
         return Work(items=ranged(1), given=given, notes=(f"{' or '.join(picked.models)} itself: nothing is trained twice",))
     return Work(
         items=ranged(1),
