@@ -19,7 +19,8 @@ FAIR_AFTER = 10
 """A pool's engine set gives way to another that waits after so many times the cost of a change."""
 
 SUSPECTS = 16
-"""Items lost twice run so many at a time, and nothing beside them; lost three times: a quarter; and so on, down to one."""
+"""Items lost twice, with nothing done in between that lasts, run so many at a time, and nothing beside them; lost three times: a
+quarter; and so on, down to one."""
 
 
 def pools_of(shared_devices: str) -> list[tuple[Service, ...]]:

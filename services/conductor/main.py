@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from services.conductor.dispatch import dispatch
 from services.conductor.reconcile import reconcile
 from shared.ledger.database import Ledger
-from shared.ledger.items import sweep
 from shared.ledger.locks import CONDUCTOR, acquire_lock, release_lock
+from shared.ledger.setbacks import sweep
 from shared.settings import settings
 from shared.telemetry import start_telemetry
 

@@ -7,6 +7,7 @@ from sqlalchemy import Row, and_, case, exists, func, insert, null, or_, select,
 
 from shared.ledger.database import Ledger, now
 from shared.ledger.ordering import in_order
+from shared.ledger.setbacks import LOST
 from shared.ledger.tables import LIVE, ItemState, items, pools, runs
 
 
@@ -18,6 +19,7 @@ class Candidate:
     run_id: str
     engine_set: str
     lost: int
+    """How often since it last did anything that lasts."""
     rung: bool
     """Rung before, and not claimed."""
 
@@ -42,12 +44,12 @@ def _eligible() -> Any:
 
 def in_flight(ledger: Ledger, services: list[str], fresh_seconds: float) -> list[Row[Any]]:
     """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `suspects` counts those that
-    were lost twice or oftener, `lost` is how often at most (0: there are none).
+    were lost twice or oftener since they last did anything that lasts, `lost` is how often at most (0: there are none).
     """
     fresh = and_(items.c.state == ItemState.QUEUED, items.c.rung_at > now() - fresh_seconds)
     running = items.c.state == ItemState.RUNNING
-    suspects = func.sum(case((items.c.lost >= 2, 1), else_=0)).label("suspects")
-    lost = func.max(case((items.c.lost >= 2, items.c.lost), else_=0)).label("lost")
+    suspects = func.sum(case((LOST >= 2, 1), else_=0)).label("suspects")
+    lost = func.max(case((LOST >= 2, LOST), else_=0)).label("lost")
     query = (
         select(items.c.service, items.c.run_id, items.c.engine_set, func.count().label("n"), suspects, lost)
         .where(items.c.service.in_(services), or_(fresh, running))
@@ -74,10 +76,10 @@ def candidates(ledger: Ledger, service: str, run_id: str, engine_set: str, fresh
     """Eligible items of one run and queue that need no engine or the given set, not rung within `fresh_seconds`, in their order."""
     stale = or_(items.c.rung_at.is_(None), items.c.rung_at <= now() - fresh_seconds)
     query = (
-        select(items)
+        select(items.c.id, items.c.run_id, items.c.engine_set, LOST.label("lost"), items.c.rung_at)
         .join(runs, runs.c.id == items.c.run_id)
         .where(items.c.service == service, items.c.run_id == run_id, items.c.engine_set.in_(("", engine_set)), _eligible(), stale)
-        .order_by(items.c.lost, items.c.place)
+        .order_by(LOST, items.c.place)
         .limit(limit)
     )
     with ledger.read() as connection:

@@ -154,6 +154,7 @@ items = Table(
     Column("attempts", Integer, nullable=False),  # failed ones; lost leases are counted apart
     Column("max_attempts", Integer, nullable=False),
     Column("lost", Integer, nullable=False),
+    Column("forgiven", Integer, nullable=False, server_default="0"),  # of those, before it last did anything that lasts
     Column("not_before", Float, nullable=False),
     Column("rung_at", Float),
     Column("error", Text),

@@ -18,7 +18,7 @@ from shared.engines.bank import Bank
 from shared.engines.client import Endpoint
 from shared.engines.roles import Serving
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, load_partials, report_progress, save_partial
+from shared.ledger.items import Lease, forgive, load_partials, report_progress, save_partial
 from shared.ledger.problems import get_set, iterate_problems
 from shared.ledger.records import iterate_records, record_keys, records_by_key, run_usage
 from shared.ledger.runs import get_run, was_done_before
@@ -134,6 +134,12 @@ class Work:
     def _count_rounds(self, more: int) -> None:
         if self._in_rounds:
             self._bank.round += more
+
+    async def lasts(self) -> None:
+        """Says that what the item did so far outlives this worker, by other means than `save` (which says so itself): that its
+        workers died before is no sign any more that it kills them. Raises LeaseLost.
+        """
+        await asyncio.to_thread(forgive, self.ledger, self.lease)
 
     async def progress(self, figures: dict[str, Any]) -> None:
         """Shows how far the item is, in the run's status and as an event. Raises LeaseLost."""

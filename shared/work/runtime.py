@@ -21,8 +21,9 @@ from shared.contracts.work import TRAINING
 from shared.engines.client import EndpointDown, EngineDied, SpendCapReached
 from shared.engines.roles import Engines
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, LeaseLost, Result, claim, commit, fail, lose, release, renew
+from shared.ledger.items import Lease, LeaseLost, Result, claim, commit, renew
 from shared.ledger.runs import get_run
+from shared.ledger.setbacks import fail, lose, release
 from shared.ledger.workers import beat
 from shared.settings import Settings
 from shared.work.context import Work

@@ -126,7 +126,7 @@ class House:
         return self.workers[-1]
 
     def until(self, run: str, reached: Any) -> Any:
-        from shared.ledger.items import sweep
+        from shared.ledger.setbacks import sweep
 
         until = time.monotonic() + 120
         while not reached(row := get_run(self.ledger, run)):

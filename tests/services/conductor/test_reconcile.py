@@ -8,8 +8,9 @@ import pytest
 from services.conductor.reconcile import reconcile
 from shared.contracts.work import Slice
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, NewModel, NewRecord, Result, claim, commit, fail, item_name
+from shared.ledger.items import Lease, NewModel, NewRecord, Result, claim, commit, item_name
 from shared.ledger.runs import cancel_run, close_stage, get_run, get_stages, set_paused
+from shared.ledger.setbacks import fail
 from shared.ledger.tables import StageState
 
 Post = Callable[..., str]

@@ -20,10 +20,11 @@ from shared.contracts.thought import Response
 from shared.contracts.work import JUDGE_RETRIES, ModelRef, Payload, Slice
 from shared.engines.client import Choice, Completion, EndpointUnreachable, Form, RequestRefused
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, claim, commit, item_name, release
+from shared.ledger.items import NewItem, claim, commit, item_name
 from shared.ledger.opening import open_stage
 from shared.ledger.problems import store_set
 from shared.ledger.runs import NewStage, close_stage, create_run, move_run
+from shared.ledger.setbacks import release
 from shared.ledger.tables import RunState, StageState
 from shared.work.context import Work
 from shared.work.registry import Hopeless

@@ -26,8 +26,9 @@ from shared.engines.client import (
     SpendCapReached,
 )
 from shared.ledger.database import Ledger
-from shared.ledger.items import commit, release
+from shared.ledger.items import commit
 from shared.ledger.records import iterate_records
+from shared.ledger.setbacks import release
 from shared.work.context import Work
 from shared.work.registry import Hopeless
 from tests.disks import SmallDisk

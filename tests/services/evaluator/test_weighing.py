@@ -21,10 +21,11 @@ from shared.engines.prm import FORMATS
 from shared.engines.prm.marking import Format, Marked
 from shared.engines.prm.scorer import NoScore
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, claim, commit, item_name, release
+from shared.ledger.items import NewItem, claim, commit, item_name
 from shared.ledger.opening import open_stage
 from shared.ledger.problems import store_set
 from shared.ledger.runs import NewStage, close_stage, create_run, move_run
+from shared.ledger.setbacks import release
 from shared.ledger.tables import RunState, StageState
 from shared.work.context import Work
 from shared.work.registry import Hopeless

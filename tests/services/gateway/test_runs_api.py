@@ -15,11 +15,12 @@ from services.gateway import runs, sources
 from shared.artifacts import item_folder, write_bytes
 from shared.contracts.recipe import Recipe
 from shared.ledger.database import Ledger
-from shared.ledger.items import NewItem, NewRecord, claim, fail, report_progress
+from shared.ledger.items import NewItem, NewRecord, claim, report_progress
 from shared.ledger.opening import open_stage
 from shared.ledger.problems import get_set, iterate_problems, list_sets
 from shared.ledger.records import UsageRow, append_usage
 from shared.ledger.runs import list_runs
+from shared.ledger.setbacks import fail
 from shared.ledger.spending import hold, pause_at_cap
 from shared.problems.generate import generate
 

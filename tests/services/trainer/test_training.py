@@ -185,6 +185,7 @@ class FakeWork:
         self.folder = f"{artifacts}/runs/run/teach/train/1"
         self.shown: list[dict[str, Any]] = []
         self.first_step = asyncio.Event()
+        self.lasted = 0
         self._texts = texts
 
     async def records(self, stage: str, kind: str) -> list[dict[str, Any]]:
@@ -203,6 +204,9 @@ class FakeWork:
     async def progress(self, figures: dict[str, Any]) -> None:
         self.shown.append(figures)
         self.first_step.set()
+
+    async def lasts(self) -> None:
+        self.lasted += 1
 
 
 @pytest.fixture
@@ -237,6 +241,7 @@ async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home,
     assert checkpoint.resumed_from and first.shown[0]["step"] <= checkpoint.resumed_from < checkpoint.steps == 400
     assert result.model and result.model.uri == checkpoint.uri == f"{second.folder}/model"
     assert second.shown[-1]["step"] == second.shown[-1]["of"] == 400
+    assert second.lasted, "a checkpoint is saved: deaths before it do not count against the item"
     model = tmp_path / "artifacts/runs/run/teach/train/1/model"
     names = {path.name for path in model.iterdir()}
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"} <= names

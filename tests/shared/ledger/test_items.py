@@ -17,17 +17,16 @@ from shared.ledger.items import (
     Result,
     claim,
     commit,
-    fail,
+    forgive,
     load_partials,
-    lose,
-    release,
     renew,
     report_progress,
     save_partial,
-    sweep,
-)  # fmt: skip
+)
 from shared.ledger.records import UsageRow, append_usage, count_records, iterate_records, page_records, record_keys, run_usage
+from shared.ledger.ringing import candidates
 from shared.ledger.runs import cancel_run, delete_run, model_uri, set_paused
+from shared.ledger.setbacks import fail, lose, release, sweep
 from shared.ledger.tables import ItemState, items
 
 NewRun = Callable[..., str]
@@ -80,8 +79,9 @@ def test_a_result_and_its_state_are_one(ledger: Ledger, new_run: NewRun) -> None
         lambda ledger, lease: lose(ledger, lease),
         lambda ledger, lease: save_partial(ledger, lease, 9, {}),
         lambda ledger, lease: report_progress(ledger, lease, {}),
+        lambda ledger, lease: forgive(ledger, lease),
     ],
-    ids=["commit", "bulk commit", "fail", "lose", "save", "progress"],
+    ids=["commit", "bulk commit", "fail", "lose", "save", "progress", "forgive"],
 )
 @pytest.mark.parametrize("ending", ["swept", "swept and taken", "cancelled", "paused", "done", "deleted"])
 def test_an_outdated_fence_changes_nothing(ledger: Ledger, new_run: NewRun, late: Callable[..., Any], ending: str) -> None:
@@ -134,7 +134,7 @@ def test_staged_records_of_a_lost_attempt_never_show(ledger: Ledger, new_run: Ne
     lease = take(ledger, run)
     import shared.ledger.items as module
 
-    real, calls = module._hold, []
+    real, calls = module.hold, []
 
     def dies_later(*arguments: Any, **values: Any) -> Any:
         calls.append(1)
@@ -142,7 +142,7 @@ def test_staged_records_of_a_lost_attempt_never_show(ledger: Ledger, new_run: Ne
             raise KeyboardInterrupt  # the worker is killed between staging and publishing
         return real(*arguments, **values)
 
-    monkeypatch.setattr(module, "_hold", dies_later)
+    monkeypatch.setattr(module, "hold", dies_later)
     with pytest.raises(KeyboardInterrupt):
         commit(ledger, lease, Result([NewRecord("tree", f"{n:05}", {}) for n in range(MAX_ROWS + 1)]))
     monkeypatch.undo()
@@ -184,6 +184,33 @@ def test_no_item_dies_of_killed_workers(ledger: Ledger, new_run: NewRun) -> None
         shift(ledger, lease, not_before=120)
     found = row(ledger, lease)
     assert (found.state, found.lost, found.attempts, found.error) == (ItemState.QUEUED, 12, 0, None)
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [forgive, lambda ledger, lease: save_partial(ledger, lease, 0, {"round": 0})],
+    ids=["forgive", "save"],
+)
+def test_what_lasts_forgives_the_losses_before_it(ledger: Ledger, new_run: NewRun, lasting: Callable[..., Any]) -> None:
+    """Suspected of killing its workers is an item that dies again and again at the same place, not one that gets on in between."""
+    run = new_run(count=1)
+
+    def lost_since() -> int:
+        (candidate,) = candidates(ledger, "searcher", run, "", 0, 1)
+        return candidate.lost
+
+    for killed in range(3):
+        lease = take(ledger, run)
+        lose(ledger, lease)
+        shift(ledger, lease, not_before=120)
+        assert lost_since() == killed + 1
+    lease = take(ledger, run)
+    lasting(ledger, lease)
+    shift(ledger, lease, lease_until=60)
+    assert sweep(ledger) == [lease.item_id]
+    assert lost_since() == 1, "its last death alone counts"
+    assert row(ledger, lease).lost == 4, "and all of them are told"
+    assert claim(ledger, lease.item_id, "w", 30), "after a first loss nothing waits"
 
 
 def test_a_hung_item_is_given_up_and_counts_as_failed(ledger: Ledger, new_run: NewRun) -> None:

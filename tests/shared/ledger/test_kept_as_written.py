@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from shared.ledger.database import Ledger
 from shared.ledger.events import last_cursor, read_events
-from shared.ledger.items import Lease, NewRecord, Result, claim, commit, fail, load_partials, report_progress, save_partial
+from shared.ledger.items import Lease, NewRecord, Result, claim, commit, load_partials, report_progress, save_partial
 from shared.ledger.records import UsageRow, iterate_records
 from shared.ledger.runs import cancel_run, create_run, dead_items, delete_run, get_run
+from shared.ledger.setbacks import fail
 from shared.ledger.written import NotJson, as_json, as_text
 
 NewRun = Callable[..., str]

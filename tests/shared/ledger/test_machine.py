@@ -13,10 +13,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import select, update
 
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, LeaseLost, NewItem, NewRecord, Result, claim, commit, fail, lose, release, sweep
+from shared.ledger.items import Lease, LeaseLost, NewItem, NewRecord, Result, claim, commit
 from shared.ledger.opening import open_stage
 from shared.ledger.records import page_records
 from shared.ledger.runs import NewStage, close_stage, create_run, move_run
+from shared.ledger.setbacks import fail, lose, release, sweep
 from shared.ledger.tables import ItemState, RunState, StageState, items
 
 ITEMS = 2

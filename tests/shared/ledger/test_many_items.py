@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, event, func, select
 
 from shared.ledger import items as rules
-from shared.ledger import opening, runs
+from shared.ledger import opening, runs, setbacks
 from shared.ledger.database import Ledger
 from shared.ledger.events import read_events
 from shared.ledger.items import NewItem, claim
@@ -41,7 +41,7 @@ class Died(Exception):
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few items are many."""
     assert rules.MAX_ROWS == 1000
-    for module in (opening, runs, rules):
+    for module in (opening, runs, rules, setbacks):
         monkeypatch.setattr(module, "MAX_ROWS", AT_ONCE)
 
 
@@ -223,6 +223,6 @@ def test_a_sweep_takes_small_transactions(ledger: Ledger, run: str) -> None:
     for number in range(MANY):
         claim(ledger, f"{run}/work/{number:03}", "w", -1)
     with rows_written(ledger) as written:
-        assert [len(rules.sweep(ledger)) for _ in range(4)] == [10, 10, 5, 0]
+        assert [len(setbacks.sweep(ledger)) for _ in range(4)] == [10, 10, 5, 0]
     assert ledger.sqlite or [rows for rows in written if rows] == [10, 10, 5]
     assert by_state(ledger, run) == {"queued": MANY}

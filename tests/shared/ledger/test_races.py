@@ -5,11 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from shared.ledger.database import Ledger
-from shared.ledger.items import Lease, NewRecord, Result, claim, commit, renew, sweep
+from shared.ledger.items import Lease, NewRecord, Result, claim, commit, renew
 from shared.ledger.locks import acquire_lock
 from shared.ledger.records import record_keys
 from shared.ledger.ringing import mark_rung
 from shared.ledger.runs import NewStage, create_run, set_paused
+from shared.ledger.setbacks import sweep
 
 NewRun = Callable[..., str]
 

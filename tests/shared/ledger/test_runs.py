@@ -8,19 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shared.ledger.database import Ledger
 from shared.ledger.events import read_events
-from shared.ledger.items import (
-    Lease,
-    LeaseLost,
-    NewItem,
-    NewModel,
-    NewRecord,
-    Result,
-    claim,
-    commit,
-    release,
-    renew,
-    save_partial,
-)
+from shared.ledger.items import Lease, LeaseLost, NewItem, NewModel, NewRecord, Result, claim, commit, renew, save_partial
 from shared.ledger.opening import open_stage
 from shared.ledger.records import UsageRow, append_usage, run_usage
 from shared.ledger.runs import (
@@ -39,6 +27,7 @@ from shared.ledger.runs import (
     set_paused,
     stage_counts,
 )
+from shared.ledger.setbacks import release
 from shared.ledger.tables import RunState, StageState, metadata, runs
 
 NewRun = Callable[..., str]
