@@ -14,6 +14,7 @@ from services.cli.terminal import REFUSED, out
 from shared.client import ApiError, GatewayAway
 from shared.contracts.faults import checked
 from shared.contracts.recipe import Recipe
+from shared.cpu import fast_dtype
 from shared.pricing.assumptions import Assumptions, BadAssumption, assumed
 from shared.pricing.lengths import SAMPLE, Measured, measure
 from shared.pricing.price import RecipePrice, price
@@ -21,7 +22,7 @@ from shared.pricing.speed import BadSpeed, Throughput, size_in, sizes, throughpu
 from shared.problems.generate import MOST_GENERATED, generate
 
 SMALL = 1e9
-"""Below so many parameters all, the models of a recipe are priced on a CPU, unless `--device` says otherwise."""
+"""Below so many parameters all, the models of a recipe go by a CPU like this one, unless `--device` says otherwise."""
 WIDTH = 120
 """Columns of what goes to a file or a pipe."""
 Named = Callable[[dict[str, Any]], str]
@@ -114,7 +115,8 @@ def quote(recipe: Recipe, measured: dict[str, Measured], validated: str, wishes:
     """The price by the command's options. A bad option ends the command with 2."""
     served = {name: spec.model for name, spec in recipe.models.items() if spec.url is None}
     small = bool(served) and all((size_in(model) or SMALL) < SMALL for model in served.values())
-    device = wishes.device or ("cpu" if small else "h100")
+    here = "cpu" if fast_dtype() == "bfloat16" else "cpu-fp32"
+    device = wishes.device or (here if small else "h100")
     try:
         parameters = sizes(served, pairs("--parameters", wishes.parameters.split(",")))
         speed = throughput(device, wishes.throughput)

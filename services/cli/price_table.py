@@ -50,7 +50,7 @@ def table(title: str, found: "Quote", between: str) -> Table:
     drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="bold", show_footer=True)
     drawn.add_column("stage", footer=Text("total", style="bold"), overflow="fold")  # where there is no room, no figure is cut
     for heading, name in shown:
-        heading = "CPU\nhours" if name == "device_hours" and found.device == "cpu" else heading
+        heading = "CPU\nhours" if name == "device_hours" and found.device.startswith("cpu") else heading
         footer = (
             Text("")
             if name == "items"

@@ -45,7 +45,10 @@ def run(
         bool, typer.Option("--json", help="With --dry-run: JSON on stdout, for scripts.", rich_help_panel=PRICES)
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Speed of a device of this kind: cpu, a100 or h100.", rich_help_panel=PRICES)
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Speed of such a device: cpu, cpu-fp32 (no bf16 units), a100 or h100.", rich_help_panel=PRICES
+        ),
     ] = None,
     throughput: Annotated[
         str,

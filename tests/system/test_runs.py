@@ -29,11 +29,14 @@ def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
         tmp_path,
         name="tiny",
         models=BASE,
-        problems={"train": few(0, 48), "search": few(100, 6), "heldout": few(200, 6)},
+        problems={"train": few(0, 32), "search": few(100, 4), "heldout": few(200, 4)},
         stages={
             "worked": {"kind": "import", "problems": "train"},
             "policy": {"kind": "train", "base": "base", "data": "worked", "learning_rate": 2e-4, "max_length": 256},
-            "trees": {"kind": "search", "policy": "policy", "problems": "search", "width": 3, "max_depth": 6},
+            "trees": {
+                "kind": "search", "policy": "policy", "problems": "search", "width": 3, "max_depth": 6,
+                "sampling": {"max_tokens": 48},
+            },
             "thoughts": {"kind": "compile", "trees": "trees"},
             "measure": {
                 "kind": "evaluate", "models": ["base", "policy"], "problems": "heldout", "needs": ["thoughts"],
@@ -48,11 +51,11 @@ def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
     status = stack.status(run)
     assert status["state"] == "done"
     assert {name: (stage["done"], stage["dead"]) for name, stage in status["stages"].items() if name != "preflight"} == {
-        "worked": (1, 0), "policy": (1, 0), "trees": (6, 0), "thoughts": (2, 0), "measure": (3, 0),
+        "worked": (1, 0), "policy": (1, 0), "trees": (4, 0), "thoughts": (2, 0), "measure": (3, 0),
     }  # fmt: skip
 
     trees = [ReasoningTree.model_validate(record["body"]) for record in stack.records(run, "trees", "tree")]
-    assert len({tree.problem.id for tree in trees}) == len(trees) == 6
+    assert len({tree.problem.id for tree in trees}) == len(trees) == 4
     assert all(len(tree.nodes) > 1 and tree.cost.completion_tokens >= tree.tree_tokens > 0 for tree in trees)
     (dataset,) = [record["body"] for record in stack.records(run, "thoughts", "dataset")]
     thoughts = [LongThought.model_validate(record["body"]) for record in stack.records(run, "thoughts", "thought")]
@@ -64,7 +67,7 @@ def test_a_tiny_recipe_goes_all_the_way(stack: Stack, tmp_path: Path) -> None:
     report = json.loads(stack.cli("report", run, "--json").stdout)
     assert set(report["models"]) == {"base", "policy"}
     for row in report["models"].values():
-        assert row["n"] == 6 and row["avg_tokens"] > 0 and 0 <= row["pass_at_1"] <= 1
+        assert row["n"] == 4 and row["avg_tokens"] > 0 and 0 <= row["pass_at_1"] <= 1
     stack.cli("export", run, str(tmp_path / "out"))
     assert any((tmp_path / "out").rglob("*.parquet")) or not thoughts
     assert any((tmp_path / "out").rglob("*.png"))
@@ -144,11 +147,11 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         tmp_path,
         name="killed",
         models=BASE,
-        problems={"search": few(300, 24)},
+        problems={"search": few(300, 16)},
         stages={
             "trees": {
-                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 5,
-                "sampling": {"max_tokens": 48},
+                "kind": "search", "policy": "base", "problems": "search", "width": 3, "max_depth": 4,
+                "sampling": {"max_tokens": 32},
             },
             "thoughts": {"kind": "compile", "trees": "trees"},
         },
@@ -171,11 +174,11 @@ def test_a_run_lives_through_the_death_of_every_part(stack: Stack, tmp_path: Pat
         time.sleep(0.1)
     status = stack.wait(run, lambda status: status["state"] == "done")
     trees = status["stages"]["trees"]
-    assert (trees["total"], trees["done"], trees["dead"]) == (24, 24, 0)
+    assert (trees["total"], trees["done"], trees["dead"]) == (16, 16, 0)
     assert before <= trees["done"]
     records = stack.records(run, "trees", "tree")
     keys = [record["key"] for record in records]
-    assert len(keys) == len(set(keys)) == 24
+    assert len(keys) == len(set(keys)) == 16
     assert engines, "an engine ran when it was killed"
     # both tries were paid for: the ledger counts every answer, a tree those of the rounds that became part of it
     paid = sum(row["completion_tokens"] for row in status["usage"]["by"] if row["stage"] == "trees")

@@ -1,6 +1,7 @@
 """`longthought run RECIPE --dry-run`: checked, priced, nothing stored."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.cli.main import app
 from services.cli.price_table import dollars, picture, short
 from services.cli.recipe_file import RecipeFile
 from shared.contracts.recipe import Recipe
+from shared.pricing.speed import DEVICES
 from tests.services.cli.fake_gateway import fake_gateway
 
 RECIPE = """\
@@ -55,6 +57,17 @@ def body(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """The prices here are of a processor that multiplies bf16, whatever these tests run on; a test may name another."""
+
+    def is_one_for(dtype: str) -> None:
+        monkeypatch.setattr("services.cli.dry_run.fast_dtype", lambda: dtype)
+
+    is_one_for("bfloat16")
+    return is_one_for
 
 
 def test_without_a_gateway_the_recipe_is_checked_here(recipe: Path) -> None:
@@ -174,6 +187,20 @@ def test_nothing_is_cut_off_whatever_the_width(recipe: Path, width: int) -> None
     shown = console.export_text()
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize(("dtype", "device"), [("bfloat16", "cpu"), ("float32", "cpu-fp32")])
+def test_small_models_are_priced_on_this_machines_kind_of_processor(
+    recipe: Path, processor: Callable[[str], None], dtype: str, device: str
+) -> None:
+    processor(dtype)
+    checked, measured, note = locally(RecipeFile(recipe), str, "here")
+    found = quote(checked, measured, note, Wishes())
+    assert (found.device, found.speed) == (device, DEVICES[device])
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(picture(found, 120))
+    shown = console.export_text()
+    assert "CPU" in shown and "GPU" not in shown
 
 
 def test_large_models_are_priced_on_a_gpu(recipe: Path) -> None:
