@@ -22,7 +22,7 @@ from shared.pricing.speed import BadSpeed, Throughput, size_in, sizes, throughpu
 from shared.problems.generate import MOST_GENERATED, generate
 
 SMALL = 1e9
-"""Below so many parameters all, the models of a recipe go by a CPU like this one, unless `--device` says otherwise."""
+"""Below so many parameters all, a recipe's models are priced on a CPU like this one, unless `--device` says otherwise."""
 WIDTH = 120
 """Columns of what goes to a file or a pipe."""
 Named = Callable[[dict[str, Any]], str]
