@@ -58,6 +58,14 @@ def download_folder(url: str, target: Path) -> Path:
     return target
 
 
+def folder_size(url: str) -> int:
+    """Bytes of all files below `url`. Raises FileNotFoundError where there is nothing."""
+    fs, root = url_to_fs(url)
+    if not (files := fs.find(root, detail=True)):
+        raise FileNotFoundError(f"there is nothing at {url}")
+    return sum(file["size"] or 0 for file in files.values())  # a file system that is a web server may not tell
+
+
 def write_bytes(url: str, content: bytes) -> str:
     """Writes one file, folders included; returns its URL."""
     with fsspec.open(url, "wb", auto_mkdir=True) as file:

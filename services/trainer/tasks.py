@@ -20,6 +20,7 @@ from shared.artifacts import all_or_nothing, upload_folder
 from shared.contracts.recipe import Recipe
 from shared.contracts.report import Checkpoint, Pick
 from shared.contracts.stages import RetrainStage, TrainStage
+from shared.engines.downloads import held
 from shared.engines.models import resolve_model
 from shared.ledger.items import NewModel, NewRecord, Result
 from shared.prompts import version
@@ -62,7 +63,7 @@ async def train(work: Work) -> Result:
     folder = await asyncio.to_thread(resolve_model, base.spec.model)
     place = checkpoints.place_of(work.lease.run_id, work.lease.stage, fingerprint(stage, base.spec.model, rows, budget))
     cache = settings().cache_dir.expanduser() / "training"
-    with all_or_nothing(work.folder, cache, place.folder):
+    with held(folder), all_or_nothing(work.folder, cache, place.folder):  # an adapter's base is read once more at the end
         cache.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(sweep, work.ledger, cache)
         mine = scratch_prefix(work.lease.item_id)

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 import structlog
 
 from shared.cpu import fast_dtype
 from shared.engines.client import Endpoint
+from shared.engines.downloads import held
 from shared.engines.errors import EngineDied, EngineFailed
 from shared.engines.finishing import to_the_end
 from shared.engines.pooling import pooling_arguments
@@ -136,6 +138,7 @@ class LocalServer:
         self._launch = launch
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._held: IO[bytes] | None = None
         self._stopped = False
         self._server = Server(
             f"http://127.0.0.1:{self._port}/v1",
@@ -204,6 +207,7 @@ class LocalServer:
             if answer.status_code != 200:
                 raise EngineFailed(f"{self._named()} did not load `{plan.model}`: {answer.text[:500]}")
             self.plan = plan
+            self._hold()
             if not await self._serves(http):
                 raise EngineFailed(f"{self._named()} does not serve it after its weights were loaded; {self._tail()}")
         log.info("weights loaded", model=plan.model, seconds=round(time.monotonic() - began, 2), log=str(self.log_file))
@@ -233,9 +237,18 @@ class LocalServer:
     async def _finish(self) -> None:
         if self._process:
             await asyncio.to_thread(self._process.wait)
+        if self._held:
+            self._held.close()
         await self._server.close()
 
+    def _hold(self) -> None:
+        """Keeps what it serves in the cache of downloads: the next checkpoint is compared with it."""
+        before, self._held = self._held, held(self.plan.folder)
+        if before:
+            before.close()
+
     def _spawn(self) -> None:
+        self._hold()
         command, environment = self._launch(self.plan, self._port)
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(

@@ -1,17 +1,14 @@
 """Where a model's files are: from what a recipe or a checkpoint calls it to a local folder that vLLM and transformers load."""
 
-import hashlib
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
-from shared.artifacts import download_folder, local_path
+from shared.artifacts import download_folder, folder_size, local_path
 from shared.engines import quickstart
+from shared.engines.downloads import lock_of, make_room, note_use, place_of
 from shared.engines.errors import ModelMissing
-from shared.settings import settings
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 UNUSED = ("*.bin", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*", "onnx/*")
@@ -44,18 +41,21 @@ def _checked(model: str, folder: Path) -> Path:
 
 def _downloaded(url: str) -> Path:
     """A copy in the cache. What lies under a checkpoint's URL never changes, so one that is there is right."""
-    cache = settings().cache_dir.expanduser() / "downloads"
-    folder = cache / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder = place_of(url)
+    cache = folder.parent
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with lock_of(folder):
         if folder.is_dir():
+            note_use(folder, url)
             return _checked(url, folder)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=cache) as unfinished:
             try:
+                make_room(folder_size(url))
                 download_folder(url, Path(unfinished) / "model")
             except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: a scheme that fsspec does not know here
                 raise ModelMissing(f"`{url}` could not be downloaded: {type(error).__name__}: {error}") from error
             shutil.move(_checked(url, Path(unfinished) / "model"), folder)
+            note_use(folder, url)
     return folder
 
 

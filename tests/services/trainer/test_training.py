@@ -1,8 +1,10 @@
 """Whole trainings of a tiny model: in this process for what must be exact, under `accelerate launch` for what must be real."""
 
 import asyncio
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,7 +215,7 @@ class FakeWork:
 def home(ledger, tmp_path, monkeypatch):
     chosen = Settings(artifacts_url=f"file://{tmp_path}/artifacts", cache_dir=tmp_path / "cache", device="bench")
     trainer = [f"services.trainer.{name}" for name in ("tasks", "device", "checkpoints")]
-    for module in ("shared.artifacts", "shared.engines.device", *trainer):
+    for module in ("shared.artifacts", "shared.engines.device", "shared.engines.downloads", *trainer):
         monkeypatch.setattr(f"{module}.settings", lambda: chosen)
     return ledger, chosen.artifacts_url
 
@@ -221,11 +223,14 @@ def home(ledger, tmp_path, monkeypatch):
 @slow
 async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home, tmp_path, tiny_model):
     ledger, artifacts = home
-    first = FakeWork(ledger, artifacts, tiny_model, epochs=200, texts=16)
+    base = Path(shutil.copytree(tiny_model, tmp_path / "cache" / "downloads" / "base"))
+    first = FakeWork(ledger, artifacts, base, epochs=200, texts=16)
     attempt = asyncio.ensure_future(tasks.train(cast(Work, first)))
     await asyncio.wait({attempt, asyncio.create_task(first.first_step.wait())}, return_when=asyncio.FIRST_COMPLETED)
     assert not attempt.done(), attempt.exception()
     assert not acquire_lock(ledger, "device:bench", "engine", 60), "a training holds its device"
+    with base.with_suffix(".use").open("ab") as use, pytest.raises(BlockingIOError):  # and its base, in the cache
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
         await attempt
@@ -233,7 +238,10 @@ async def test_a_cancelled_item_is_taken_up_again_and_becomes_a_checkpoint(home,
     kept = list((tmp_path / "artifacts/runs/run/teach").glob("checkpoints-*/checkpoint-*/complete"))
     assert len(kept) == 1, "it saved where it was"
 
-    second = FakeWork(ledger, artifacts, tiny_model, epochs=200, texts=16)
+    with base.with_suffix(".use").open("ab") as use:
+        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    second = FakeWork(ledger, artifacts, base, epochs=200, texts=16)
     result = await tasks.train(cast(Work, second))
     (record,) = result.records
     checkpoint = Checkpoint.model_validate(record.body)

@@ -14,7 +14,7 @@ from shared.settings import Settings
 @pytest.fixture(autouse=True)
 def _cache(tmp_path, monkeypatch) -> None:
     settings = Settings(cache_dir=tmp_path / "cache")
-    for module in ("models", "quickstart"):
+    for module in ("downloads", "quickstart"):
         monkeypatch.setattr(f"shared.engines.{module}.settings", lambda: settings)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -1,5 +1,6 @@
 """A local server's life, with a fake in place of vLLM."""
 
+import fcntl
 import os
 import signal
 import sys
@@ -44,6 +45,34 @@ async def test_a_life(tmp_path):
     assert "was stopped" in str(server.gone())
     with pytest.raises(EngineDied, match="was stopped"):
         server.endpoint()
+
+
+async def test_a_served_download_is_held_until_the_server_has_another_or_ends(tmp_path, monkeypatch):
+    settings = Settings(cache_dir=tmp_path)
+    monkeypatch.setattr("shared.engines.downloads.settings", lambda: settings)
+    folders = [tmp_path / "downloads" / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+
+    def free() -> list[bool]:
+        found = []
+        for folder in folders:
+            with folder.with_suffix(".use").open("ab") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.append(True)
+                except BlockingIOError:
+                    found.append(False)
+        return found
+
+    server = LocalServer(Plan("m", folders[0]), fake)
+    assert free() == [True, True]
+    await server.start()
+    assert free() == [False, True]
+    await server.reload(Plan("n", folders[1]))
+    assert free() == [True, False]
+    await server.stop()
+    assert free() == [True, True]
 
 
 async def test_a_start_that_fails_shows_the_logs_end(tmp_path):
