@@ -41,6 +41,8 @@ class Load:
     suspects: int = 0
     lost: int = 0
     """Items that were lost twice or oftener, and how often."""
+    cleared: int = 0
+    """Items that would be suspects, had they not done something that lasts by now."""
 
 
 def dispatch(ledger: Ledger, settings: Settings) -> int:
@@ -61,6 +63,7 @@ def _dispatch_pool(ledger: Ledger, settings: Settings, pool: tuple[Service, ...]
         load.by_set[row.engine_set] += row.n
         load.suspects += int(row.suspects)
         load.lost = max(load.lost, int(row.lost))
+        load.cleared += int(row.cleared)
     current = choose_set(ledger, settings, pool, load)
     waiting: dict[Service, list[Candidate]] = {}
     for service in pool:
@@ -110,7 +113,7 @@ def together(chosen: list[Candidate], load: Load, least: int) -> list[Candidate]
     that were lost as often, ever fewer of them: so it kills no innocents, after some deaths it is alone, and where it was no item's
     fault (a machine that went twice) not all that it held must run one by one.
     """
-    running = sum(load.by_service.values())
+    running = sum(load.by_service.values()) - load.cleared  # they began as suspects do, and more may go on beside them
     if load.lost:
         if least < load.lost or running > load.suspects:
             return []  # what runs comes through first

@@ -184,5 +184,6 @@ class Progress:
                     self._shown_at = time.monotonic()
                     await self._work.progress(event.model_dump(exclude={"event"}))
             case Saved() | Done():
-                await self._work.lasts()
+                if isinstance(event, Saved):
+                    await self._work.lasts()
                 log.info(event.event, item=self._work.lease.item_id, **event.model_dump(exclude={"event"}))

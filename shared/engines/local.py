@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import httpx
 import structlog
@@ -138,7 +137,7 @@ class LocalServer:
         self._launch = launch
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._held: IO[bytes] | None = None
+        self._held: held | None = None
         self._stopped = False
         self._server = Server(
             f"http://127.0.0.1:{self._port}/v1",

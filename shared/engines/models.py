@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.artifacts import download_folder, folder_size, local_path
 from shared.engines import quickstart
-from shared.engines.downloads import lock_of, make_room, note_use, place_of
+from shared.engines.downloads import UNFINISHED, lock_of, make_room, note_use, place_of
 from shared.engines.errors import ModelMissing
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -46,16 +46,16 @@ def _downloaded(url: str) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with lock_of(folder):
         if folder.is_dir():
-            note_use(folder, url)
+            note_use(folder)
             return _checked(url, folder)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=cache) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=cache) as unfinished:
             try:
                 make_room(folder_size(url))
                 download_folder(url, Path(unfinished) / "model")
             except (OSError, ValueError, ImportError) as error:  # ValueError, ImportError: a scheme that fsspec does not know here
                 raise ModelMissing(f"`{url}` could not be downloaded: {type(error).__name__}: {error}") from error
             shutil.move(_checked(url, Path(unfinished) / "model"), folder)
-            note_use(folder, url)
+            note_use(folder)
     return folder
 
 

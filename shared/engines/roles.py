@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +21,7 @@ from shared.contracts.work import ModelRef, served
 from shared.engines.checkpoints import difference
 from shared.engines.client import Endpoint
 from shared.engines.device import DeviceLease
+from shared.engines.downloads import held
 from shared.engines.errors import EngineDied, EngineError
 from shared.engines.finishing import to_the_end
 from shared.engines.limits import Rates
@@ -203,9 +204,13 @@ class Engines:
 
     async def _make(self, engine_set: str) -> None:
         async with self._changing:
+            holds = ExitStack()  # the device may be long in coming; from its start on each child holds its own
             try:
                 keys = _keys(engine_set)
-                folders = [await asyncio.to_thread(servable_model, model, prm) for model, _, _, prm in keys]
+                folders = []
+                for model, _, _, prm in keys:
+                    folders.append(await asyncio.to_thread(servable_model, model, prm))
+                    holds.enter_context(held(folders[-1]))
                 plans = {
                     key: Plan(key[0], folder, key[1] or None, 1 / len(keys), key[2], key[3])
                     for key, folder in zip(keys, folders, strict=True)
@@ -223,6 +228,8 @@ class Engines:
             except BaseException:
                 await to_the_end(self._shut())
                 raise
+            finally:
+                holds.close()
 
     async def _reloaded(self, plans: dict[Key, Plan]) -> bool:
         """Whether the present children serve these plans now, having loaded other checkpoints' weights.

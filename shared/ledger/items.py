@@ -199,12 +199,13 @@ def commit(ledger: Ledger, lease: Lease, result: Result) -> None:
         add_event(connection, lease.run_id, "item.done", {"item": lease.key, **result.summary}, lease.stage)
 
 
-def save_partial(ledger: Ledger, lease: Lease, seq: int, body: dict[str, Any]) -> None:
-    """Appends work of an unfinished item; a retry goes on from there, and how often it was lost before counts no more against it.
-    Raises LeaseLost on an outdated fence.
+def save_partial(ledger: Ledger, lease: Lease, seq: int, body: dict[str, Any], forgiving: bool = False) -> None:
+    """Appends work of an unfinished item; a retry goes on from there. Raises LeaseLost on an outdated fence.
+
+    `forgiving`: all of the item got so far, so that how often it was lost before counts no more against it (as `forgive`).
     """
     with ledger.write() as connection:
-        hold(connection, lease, forgiven=items.c.lost)
+        hold(connection, lease, forgiven=items.c.lost if forgiving else items.c.forgiven)
         connection.execute(insert(partials).values(item_id=lease.item_id, seq=seq, fence=lease.fence, body=body))
 
 

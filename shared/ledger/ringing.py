@@ -43,15 +43,18 @@ def _eligible() -> Any:
 
 
 def in_flight(ledger: Ledger, services: list[str], fresh_seconds: float) -> list[Row[Any]]:
-    """Items rung within `fresh_seconds` or running, counted by service, run and engine set; `suspects` counts those that
-    were lost twice or oftener since they last did anything that lasts, `lost` is how often at most (0: there are none).
+    """Items rung within `fresh_seconds` or running, counted by service, run and engine set.
+
+    `suspects` counts those that were lost twice or oftener since they last did anything that lasts, `lost` is how often at most
+    (0: there are none); `cleared` counts those that would be suspects, had they not.
     """
     fresh = and_(items.c.state == ItemState.QUEUED, items.c.rung_at > now() - fresh_seconds)
     running = items.c.state == ItemState.RUNNING
     suspects = func.sum(case((LOST >= 2, 1), else_=0)).label("suspects")
     lost = func.max(case((LOST >= 2, LOST), else_=0)).label("lost")
+    cleared = func.sum(case((and_(items.c.lost >= 2, LOST < 2), 1), else_=0)).label("cleared")
     query = (
-        select(items.c.service, items.c.run_id, items.c.engine_set, func.count().label("n"), suspects, lost)
+        select(items.c.service, items.c.run_id, items.c.engine_set, func.count().label("n"), suspects, lost, cleared)
         .where(items.c.service.in_(services), or_(fresh, running))
         .group_by(items.c.service, items.c.run_id, items.c.engine_set)
     )

@@ -121,8 +121,12 @@ class Work:
         return await asyncio.to_thread(records_by_key, self.ledger, run_id or self.lease.run_id, stage, kind, keys)
 
     async def save(self, seq: int, body: dict[str, Any]) -> None:
-        """Saves work of the unfinished item under a sequence number of its own. Raises LeaseLost."""
-        await asyncio.to_thread(save_partial, self.ledger, self.lease, seq, body)
+        """Saves work of the unfinished item under a sequence number of its own. Raises LeaseLost.
+
+        A round that is saved is one that the item lived through, and forgives its losses before it (`lasts`). Parts that are done
+        beside each other forgive nothing: another of them may be what kills the engine.
+        """
+        await asyncio.to_thread(save_partial, self.ledger, self.lease, seq, body, self._in_rounds)
         self._count_rounds(1)
 
     async def saved(self) -> list[dict[str, Any]]:
@@ -136,8 +140,8 @@ class Work:
             self._bank.round += more
 
     async def lasts(self) -> None:
-        """Says that what the item did so far outlives this worker, by other means than `save` (which says so itself): that its
-        workers died before is no sign any more that it kills them. Raises LeaseLost.
+        """Says that what the item did so far outlives this worker, by other means than the `save` of a round: that its workers
+        died before is no sign any more that it kills them. Raises LeaseLost.
         """
         await asyncio.to_thread(forgive, self.ledger, self.lease)
 

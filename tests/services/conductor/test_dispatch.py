@@ -11,7 +11,7 @@ from services.conductor.dispatch import Load
 from services.conductor.reconcile import reconcile
 from shared.contracts.stages import Service
 from shared.ledger.database import Ledger
-from shared.ledger.items import Result, claim, commit
+from shared.ledger.items import Result, claim, commit, forgive
 from shared.ledger.ringing import Candidate, mark_rung
 from shared.ledger.tables import items
 from shared.ledger.workers import beat
@@ -183,6 +183,24 @@ def test_a_machine_that_goes_again_and_again_does_not_leave_all_it_held_to_run_o
     bells.clear()
     assert conductor.dispatch(ledger, wide) == 1 and bells == [(f"{run}/search/000039", "searcher")]
     assert conductor.dispatch(ledger, wide) == 0, "nothing suspected beside it"
+
+
+def test_suspects_that_got_on_keep_none_of_the_others_waiting(ledger: Ledger, post: Post, bells: Bells) -> None:
+    run = searching(ledger, post)
+    wide = settings(window=50)
+    with ledger.write() as connection:
+        connection.execute(update(items).where(items.c.id.like(f"{run}/search/%")).values(lost=2))
+    assert conductor.dispatch(ledger, wide) == 16
+    held = [claim(ledger, item, "hands", 30) for item, _ in bells]
+    for lease in held:
+        forgive(ledger, lease)
+    assert conductor.dispatch(ledger, wide) == 16, "those that run are suspects no more: the next ones begin"
+    assert conductor.dispatch(ledger, wide) == 0
+    with ledger.write() as connection:
+        connection.execute(update(items).where(items.c.state == "queued", items.c.rung_at.is_(None)).values(forgiven=2))
+    for item, _ in bells[16:]:
+        commit(ledger, claim(ledger, item, "hands", 30), Result())
+    assert conductor.dispatch(ledger, wide) == 8, "the last ones are cleared: with no suspect running, all of them begin"
 
 
 def waiting(*lost: int) -> list[Candidate]:

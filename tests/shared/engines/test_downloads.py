@@ -13,6 +13,7 @@ import pytest
 
 from shared.engines import downloads
 from shared.engines.downloads import held, lock_of, make_room, note_use, place_of
+from shared.engines.errors import ModelMissing
 from shared.engines.models import resolve_model
 from shared.settings import Settings
 
@@ -40,7 +41,7 @@ def download(name: str, hours_ago: float, size: int = 200) -> Path:
     folder = place_of(f"memory://{name}")
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(bytes(size))
-    note_use(folder, f"memory://{name}")
+    note_use(folder)
     then = time.time() - 3600 * hours_ago
     os.utime(folder.with_suffix(".use"), (then, then))
     return folder
@@ -60,8 +61,7 @@ def test_those_not_asked_for_for_longest_go_first_and_no_more_than_must(needed: 
     folders = {"b": download("b", hours_ago=2), "c": download("c", hours_ago=90), "a": download("a", hours_ago=30)}
     make_room(needed)
     assert "".join(name for name in "abc" if folders[name].exists()) == left
-    for name, folder in folders.items():
-        assert folder.with_suffix(".use").exists() == (name in left)
+    assert all(folder.with_suffix(".use").exists() for folder in folders.values()), "others may wait for a lock on it"
 
 
 def test_what_is_fresh_held_or_being_fetched_stays(cache: Path) -> None:
@@ -71,21 +71,77 @@ def test_what_is_fresh_held_or_being_fetched_stays(cache: Path) -> None:
     with held(serving), held(serving), lock_of(fetched):
         make_room(5000)
         assert [folder.exists() for folder in (fresh, serving, fetched, idle, beginning)] == [True, True, True, False, True]
+    os.utime(serving.with_suffix(".use"), (1, 1))
     make_room(5000)
     assert [folder.exists() for folder in (fresh, serving, fetched, beginning)] == [True, False, False, True]
 
 
-def test_a_process_that_is_killed_holds_nothing_any_more() -> None:
+def test_a_process_that_is_killed_holds_nothing_any_more(tmp_path: Path) -> None:
     folder = download("a", hours_ago=5)
-    code = "import fcntl, sys; file = open(sys.argv[1], 'ab'); fcntl.flock(file, fcntl.LOCK_SH); print(flush=True); input()"
-    command = [sys.executable, "-c", code, str(folder.with_suffix(".use"))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    code = "\n".join(
+        [
+            "import pathlib, sys",
+            "from shared.engines.downloads import held",
+            "one = held(pathlib.Path(sys.argv[1]))",
+            "print(flush=True)",
+            "input()",
+        ]
+    )
+    environment = {**os.environ, "LONGTHOUGHT_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as other:
         assert other.stdout and other.stdout.readline()
         make_room(5000)
         assert folder.exists()
         other.kill()
     make_room(5000)
     assert not folder.exists()
+
+
+def test_it_was_in_use_until_it_is_let_go() -> None:
+    folder = download("a", hours_ago=5)
+    with held(folder):
+        os.utime(folder.with_suffix(".use"), (1, 1))
+    make_room(5000)
+    assert folder.exists(), "fresh"
+
+
+def test_what_is_deleted_cannot_be_held() -> None:
+    folder = download("a", hours_ago=5)
+    make_room(5000)
+    with pytest.raises(ModelMissing, match="was deleted to make room"):
+        held(folder)
+
+
+def test_a_download_of_before_uses_were_noted_goes_by_its_own_time() -> None:
+    old, new = download("old", hours_ago=0), download("new", hours_ago=0)
+    for folder in (old, new):
+        folder.with_suffix(".use").unlink()
+    os.utime(old, (1, 1))
+    make_room(5000)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_what_killed_processes_left_goes_and_what_cannot_be_deleted_stops_nothing(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = download("a", hours_ago=50), download("b", hours_ago=5)
+    left = [cache / ".going-x", cache / ".unfinished-old", cache / ".unfinished-new"]
+    for folder in left:
+        (folder / "model").mkdir(parents=True)
+        (folder / "model" / "part").write_bytes(b"x")
+    for path in (left[1], *left[1].rglob("*")):
+        os.utime(path, (1, 1))
+    rename = Path.rename
+
+    def not_that(path: Path, target: Path) -> Path:
+        if path == stuck:
+            raise PermissionError("read-only")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", not_that)
+    make_room(5000)
+    assert [folder.exists() for folder in (stuck, other, *left)] == [True, False, False, False, True]
 
 
 def test_holding_a_folder_of_somebodys_own_leaves_nothing_in_it(tmp_path: Path) -> None:

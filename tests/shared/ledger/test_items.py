@@ -188,7 +188,7 @@ def test_no_item_dies_of_killed_workers(ledger: Ledger, new_run: NewRun) -> None
 
 @pytest.mark.parametrize(
     "lasting",
-    [forgive, lambda ledger, lease: save_partial(ledger, lease, 0, {"round": 0})],
+    [forgive, lambda ledger, lease: save_partial(ledger, lease, 0, {"round": 0}, forgiving=True)],
     ids=["forgive", "save"],
 )
 def test_what_lasts_forgives_the_losses_before_it(ledger: Ledger, new_run: NewRun, lasting: Callable[..., Any]) -> None:
@@ -205,6 +205,8 @@ def test_what_lasts_forgives_the_losses_before_it(ledger: Ledger, new_run: NewRu
         shift(ledger, lease, not_before=120)
         assert lost_since() == killed + 1
     lease = take(ledger, run)
+    save_partial(ledger, lease, 9, {"a part": "of several beside each other"})
+    assert row(ledger, lease).forgiven == 0
     lasting(ledger, lease)
     shift(ledger, lease, lease_until=60)
     assert sweep(ledger) == [lease.item_id]
