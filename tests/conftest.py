@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from shared.engines import quickstart
@@ -16,6 +17,10 @@ from tests.disks import SmallDisk
 
 ENGINE_TEST_SECONDS = 600
 """A start takes half a minute on two free cores, and more on busy ones; the first converts the model."""
+
+# how long an example takes, or its making, says what else the machine does
+hypothesis.settings.register_profile("longthought", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("longthought")
 
 
 def pytest_configure() -> None:

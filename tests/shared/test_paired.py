@@ -48,7 +48,7 @@ def test_only_problems_of_both_count() -> None:
 _GRADED = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.booleans(), min_size=1, max_size=3), min_size=1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(_GRADED, _GRADED)
 def test_the_other_way_round_it_is_the_opposite(first: dict[str, list[bool]], second: dict[str, list[bool]]) -> None:
     if not first.keys() & second.keys():

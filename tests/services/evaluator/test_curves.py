@@ -86,7 +86,7 @@ def test_samples_graded_differently_on_one_answer_count_with_their_share() -> No
     assert metrics.majority_right(samples) == 0.25
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(measured())
 def test_what_holds_of_every_curve(samples: list[Response]) -> None:
     curve = budget_curve(samples, 600, 0)
@@ -107,7 +107,7 @@ def test_what_holds_of_every_curve(samples: list[Response]) -> None:
     assert all(point.low <= point.high for point in curve)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(measured())
 def test_each_cut_counts_what_ended_within_it(samples: list[Response]) -> None:
     for point in parts(budget_curve(samples, 600, 0))[0]:

@@ -122,7 +122,7 @@ def test_unscored_and_ungraded_samples_have_no_part() -> None:
     assert (curve[-1].low, curve[-1].high) == (0, 1)  # one problem tells nothing of the spread
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(VOTES, min_size=1, max_size=4))
 def test_weights_add_points_and_change_none(problems: list[list[tuple[str | None, float]]]) -> None:
     samples = [voter(draw, *vote, f"p{n}") for n, votes in enumerate(problems) for draw, vote in enumerate(votes)]

@@ -139,7 +139,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sets(st.sampled_from(sorted(STAGES))), st.lists(st.sampled_from(KINDS), max_size=6))
 def test_whatever_is_pruned_all_that_a_result_rests_on_is_there(kept: Ledger, results: set[str], kinds: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:

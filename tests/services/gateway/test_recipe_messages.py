@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -179,7 +179,7 @@ PLACES = [("name",), ("models",), ("models", "base"), ("problems", "train"), ("s
 PLACES += [("stages", "search", field) for field in ("kind", "width", "policy", "problems", "reward", "sampling", "needs", "x")]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
 def test_whatever_is_put_anywhere_it_is_a_recipe_or_a_clear_refusal(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     recipe = copy.deepcopy(RECIPE)

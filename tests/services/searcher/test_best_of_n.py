@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.searcher.candidates import normalised
@@ -155,7 +155,6 @@ def solution(lines):
     return "".join(lines[: end + 1]) + EOS * (end == len(lines))
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(LINES, min_size=1, max_size=6).map(solution), min_size=1, max_size=6), st.integers(1, 4), st.booleans())
 def test_the_tree_is_the_chains(chains, depth, merging):
     asyncio.run(_check_chains(chains, depth, merging))

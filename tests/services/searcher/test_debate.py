@@ -5,7 +5,7 @@ import json
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.searcher.strategies.debate import Reply, impossible
@@ -240,7 +240,6 @@ LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(LINES, min_size=1, max_size=20),
     st.lists(st.integers(0, 11), min_size=1, max_size=20),

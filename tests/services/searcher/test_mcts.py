@@ -83,7 +83,7 @@ class Reference:
         return walk
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10_000),
     st.lists(st.sampled_from(LINES + DROPPED), min_size=1, max_size=12),

@@ -4,7 +4,7 @@ import asyncio
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.searcher.dialogue import Unreadable, chosen
@@ -236,7 +236,6 @@ LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(LINES, min_size=1, max_size=20),
     st.lists(st.integers(0, 5), min_size=1, max_size=20),

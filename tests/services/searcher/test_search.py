@@ -4,7 +4,7 @@ import asyncio
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts.problem import Problem
@@ -262,7 +262,6 @@ LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(LINES, min_size=1, max_size=40),
     st.integers(2, 5),

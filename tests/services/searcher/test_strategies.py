@@ -37,7 +37,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(LINES), min_size=1, max_size=20), st.integers(1, 5), st.booleans())
 def test_every_strategy_leaves_a_sound_tree(kind, seed, lines, depth, rollouts):
     asyncio.run(_check_tree(kind, seed, lines, depth, "rollout" if rollouts else "arithmetic"))

@@ -39,7 +39,7 @@ def gate(**rates: int) -> tuple[Limits, Clock]:
 REQUESTS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 30), st.floats(0, 1)), min_size=1, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(REQUESTS, st.integers(1, 20), st.integers(70, 200))
 async def test_no_minute_holds_more_and_everybody_is_served_in_order(asked, requests, tokens):
     limits, clock = gate(requests_per_minute=requests, tokens_per_minute=tokens)

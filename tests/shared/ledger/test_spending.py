@@ -107,7 +107,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return made
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(OPERATIONS)
 def test_whatever_comes_the_cap_is_not_passed(kept, operations):
     """Requests go out, come back cheaper than was held, are refused, or are never heard of again (and may have been charged)."""

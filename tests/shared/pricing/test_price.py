@@ -332,7 +332,7 @@ def never_less(less: RecipePrice, more: RecipePrice) -> None:
             assert getattr(one, figure) <= getattr(other, figure) * (1 + 1e-9) + 1e-9, (field, figure)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(RECIPES), st.integers(1, 3000), st.integers(0, 3000))
 def test_more_problems_never_cost_less(path: Path, count: int, more: int) -> None:
     body = yaml.safe_load(path.read_text())
@@ -349,7 +349,7 @@ def test_more_problems_never_cost_less(path: Path, count: int, more: int) -> Non
 GROWING = ("width", "keep", "max_depth", "retries", "subtrees", "chains", "simulations", "turns")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(["beam", "dvts", "best_of_n", "mcts", "propose_critique", "debate"]), st.sampled_from(GROWING), st.data())
 def test_a_larger_search_has_no_lower_bound(strategy: str, grown: str, data: st.DataObject) -> None:
     used = (SEARCH_PARAMETERS[strategy] | {"max_depth"}) & set(GROWING)
@@ -365,7 +365,7 @@ def test_a_larger_search_has_no_lower_bound(strategy: str, grown: str, data: st.
     assert less.output_tokens.high <= more.output_tokens.high * (1 + 1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sampled_from(RECIPES), st.floats(1.0, 10.0))
 def test_a_faster_device_never_takes_longer(path: Path, by: float) -> None:
     body = Recipe.model_validate(yaml.safe_load(path.read_text()))

@@ -96,7 +96,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(LINES), min_size=1, max_size=11), st.integers(1, 5))
 def test_no_search_passes_its_bounds(kind: str, seed: int, lines: list[str], depth: int) -> None:
     one = stage_of(**KINDS[kind], max_depth=depth, reward={"kind": "arithmetic"})

@@ -20,7 +20,7 @@ FAMILIES = {"arithmetic": (2, 4, 300), "arithmetic-hard": (4, 6, 1000)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_every_equality_is_true_and_the_last_is_the_answer(family: str, seed: int) -> None:
     fewest, most, bound = FAMILIES[family]
@@ -40,7 +40,7 @@ def test_every_equality_is_true_and_the_last_is_the_answer(family: str, seed: in
         assert 0 < c < bound
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
 def test_slices_are_parts_of_one_sequence(seed: int, first: int, second: int, gap: int) -> None:
     whole = list(generate("arithmetic", seed, 0, first + gap + second))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.contracts.problem import Problem
@@ -120,7 +120,7 @@ JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_siz
 FIELDS = ["question", "answer", "problem", "Problem", "Answer", "solution", "id", "url", "subject", "level", "metadata", "x"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_any_object_is_a_problem_or_a_bad_row(row: dict[str, Any]) -> None:
     try:

@@ -217,7 +217,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ROW)
 def test_any_row_is_a_problem_or_a_bad_row(row: dict[str, Any]) -> None:
     try:
@@ -230,7 +230,7 @@ def test_any_row_is_a_problem_or_a_bad_row(row: dict[str, Any]) -> None:
         assert set(wrong[wrong.index(W) + 1 :]) <= {A, X}, "behind the first error nothing is called right or wrong"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_nothing_of_a_prm800k_tree_is_lost(data: st.DataObject) -> None:
     levels, expected = [], []

@@ -25,7 +25,7 @@ def of(problem: Problem) -> tuple[list[str], list[str], list[StepLabel]]:
     return right, [step.text for step in problem.steps], [step.label for step in problem.steps]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_labels_say_where_the_mistake_is_and_only_there(seed: int) -> None:
     for problem in islice(sequence(seed), 40):
@@ -51,7 +51,7 @@ def test_labels_say_where_the_mistake_is_and_only_there(seed: int) -> None:
         assert wrong[4] != good[4] and wrong[5] == good[5]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_what_follows_is_calculated_from_the_mistake(seed: int) -> None:
     for problem in islice(sequence(seed), 30):
