@@ -263,7 +263,8 @@ def _run(client: Client, status: Report, recipe: Report) -> Iterator[str]:
         yield f"`{status['id']}` took {worked / 3600:.1f} hours of work{stops};"
     else:
         yield f"`{status['id']}` is {status['state']};"
-    yield f"{usage['prompt_tokens']:,} tokens were read and {usage['completion_tokens']:,} sampled so far."
+    so_far = "" if status["ended_at"] else " so far"
+    yield f"{usage['prompt_tokens']:,} tokens were read and {usage['completion_tokens']:,} sampled{so_far}."
     yield ""
     yield "<details><summary>All settings, those that the recipe leaves to their defaults included</summary>"
     yield ""
