@@ -13,6 +13,7 @@ from shared.contracts.stages import (
     TrainStage,
 )
 from shared.contracts.work import COMPILE_TREES, EVALUATE_PROBLEMS, IMPORT_PROBLEMS, JUDGE_RETRIES, PAIR_PROBLEMS, REGRADE_SAMPLES
+from shared.pricing.assumptions import Assumptions
 from shared.pricing.judges import judgement, tries
 from shared.pricing.ranges import NOTHING, Range, between, ranged, total
 from shared.pricing.work import TURN, Asked, Given, Known, Problems, Texts, Work, bounded, frame, mixed, solve, writes
@@ -61,7 +62,7 @@ def compile_(stage: CompileStage, known: Known) -> Work:
         assert trees is not None
         items = items + (trees.count * (1 / COMPILE_TREES)).up()
         texts, asked = _of_trees(stage, known, trees)
-        names = ("solved", "journey", *(("wrong_branch",) if stage.without_wrong_branch == "pass_over" else ()))
+        names = ("solved", "wrong_turns", "checks", *(("wrong_branch",) if stage.without_wrong_branch == "pass_over" else ()))
         names = (*names, *(("asked_again", "judgement") if stage.refiner.model else ()))
     if stage.data:
         texts["sft"] = mixed([known.done[name].texts["sft"] for name in stage.data])
@@ -85,7 +86,7 @@ def _of_trees(stage: CompileStage, known: Known, trees: Problems) -> tuple[dict[
     count = solved * stage.thoughts_per_tree
     prompt = trees.question + solve()
     path = trees.solution
-    journey = path * say.journey
+    journey = path * _times(stage, trees, say)
     # of each step on the right path at most one pair: the step against a wrong sibling, after the steps before it
     pairs = count * between(0, max(1.0, trees.steps.expected / 4), max(1.0, trees.steps.high))
     step = path * (1 / max(1.0, trees.steps.expected))
@@ -110,6 +111,13 @@ def _of_trees(stage: CompileStage, known: Known, trees: Problems) -> tuple[dict[
             Asked("reflections", how.model, count * turns, count * turns * told, count * turns * judgement(how.sampling, say))
         )
     return texts, tuple(asked)
+
+
+def _times(stage: CompileStage, trees: Problems, say: Assumptions) -> Range:
+    """A long thought's length, of its shortcut's: the steps, wrong turns, and checks of all steps or of one or two."""
+    turns = say.wrong_turns * (1 - stage.clean_share) if stage.wrong_trials else NOTHING
+    checked = 1.0 if stage.verify_steps == "all" else min(1.0, 1.5 / max(1.0, trees.steps.expected))
+    return ranged(1) + turns + say.checks * (stage.verify_share * checked)
 
 
 def _train_split(texts: Texts, test_share: float) -> Texts:

@@ -121,9 +121,9 @@ def test_a_size_of_nobody_is_refused() -> None:
 
 
 def test_assumptions_are_set() -> None:
-    found = assumed({"verified": "0.3", "journey": "1:2:3"})
+    found = assumed({"verified": "0.3", "checks": "1:2:3"})
     assert found.verified == ranged(0.3)
-    assert found.journey == Range(low=1, expected=2, high=3)
+    assert found.checks == Range(low=1, expected=2, high=3)
     assert found.solved == assumed({}).solved
 
 

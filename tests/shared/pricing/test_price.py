@@ -16,116 +16,12 @@ from shared.contracts.stages import SEARCH_PARAMETERS
 from shared.ledger.database import Ledger
 from shared.ledger.problems import store_set
 from shared.ledger.runs import NewStage, create_run
-from shared.pricing.assumptions import assumed
 from shared.pricing.lengths import Measured, measure
-from shared.pricing.price import STAGES, RecipePrice, StagePrice, price
+from shared.pricing.price import STAGES, RecipePrice, price
 from shared.pricing.ranges import Range, ranged
-from shared.pricing.speed import Throughput
 from shared.pricing.work import solve
 from shared.problems.generate import generate
-
-SPEED = Throughput(engine=1000, prompt=4000, train=500, source="a test's")
-"""Of a model of 7 billion parameters."""
-SIZES = {"base": 7e9, "teacher": 70e9, "judge": 7e9}
-FLAT = assumed(
-    {"curated": "0.5", "verified": "0.5", "answer": "0.25", "solved": "0.5", "journey": "2", "reformatted": "2", "spread": "1"}
-    | {"asked_again": "0", "judgement": "50", "translated": "1", "reflective": "0.5", "pairable": "0.4", "tokenizer": "1"}
-)
-SET = Measured(count=640, read=200, question=50, solution=200, steps=4, labelled=None)
-MODELS: dict[str, Any] = {
-    "base": {"model": "some-7b"},
-    "teacher": {"model": "t", "url": "https://t.example/v1", "price_per_million": [1.0, 4.0]},
-    "judge": {"model": "judge-7b", "prm": "skywork"},
-}
-PROMPT = 50 + solve()
-"""A question and the words around it."""
-
-
-def recipe(**stages: dict[str, Any]) -> Recipe:
-    sources = {"train": {"set": "math"}, "heldout": {"set": "math500", "count": 100}}
-    return Recipe.model_validate({"name": "r", "models": MODELS, "problems": sources, "stages": stages})
-
-
-def priced(hour: float = 0.0, measured: dict[str, Measured] | None = None, **stages: dict[str, Any]) -> dict[str, StagePrice]:
-    found = price(recipe(**stages), SPEED, SIZES, hour, FLAT, {"train": SET} if measured is None else measured)
-    return {one.name: one for one in found.stages}
-
-
-IMPORT = {"kind": "import", "problems": "train"}
-DISTILL = {"kind": "distill", "problems": "train", "teacher": "teacher", "samples": 4, "sampling": {"max_tokens": 1000}}
-SEARCH = {"kind": "search", "problems": "train", "policy": "base", "width": 4, "keep": 2, "max_depth": 4, "retries": 0}
-
-
-def test_a_training() -> None:
-    found = priced(hour=2.0, data=IMPORT, sft={"kind": "train", "base": "base", "data": "data", "epochs": 3, "max_length": 4096})
-    assert found["data"].items == ranged(4)  # 640 problems, 200 an item
-    expected = 640 * 3 * (PROMPT + 200)
-    assert found["sft"].training_tokens.expected == pytest.approx(expected)
-    assert found["sft"].device_hours.expected == pytest.approx(expected / 500 / 3600)
-    assert found["sft"].device_dollars.expected == pytest.approx(2 * expected / 500 / 3600)
-    assert found["sft"].endpoint_dollars.high == 0
-
-
-@pytest.mark.parametrize(
-    ("fields", "tokens"),
-    [
-        ({"max_samples": 100}, 100 * (PROMPT + 200)),
-        ({"max_samples": 10_000}, 640 * (PROMPT + 200)),
-        ({"max_length": 128}, 640 * 128),
-        ({"epochs": 0.5}, 320 * (PROMPT + 200)),
-    ],
-)
-def test_what_bounds_a_training(fields: dict[str, Any], tokens: float) -> None:
-    found = priced(data=IMPORT, sft={"kind": "train", "base": "base", "data": "data", **fields})
-    assert found["sft"].training_tokens == ranged(found["sft"].training_tokens.low)
-    assert found["sft"].training_tokens.expected == pytest.approx(tokens)
-
-
-PAIRS = {"kind": "compile", "data": ["thoughts"], "response_pairs": {}}
-
-
-@pytest.mark.parametrize(
-    ("fields", "operations"),
-    [
-        ({"method": "sft", "data": "thoughts"}, 6),
-        ({"method": "sft", "data": "thoughts", "lora": {}}, 4),
-        ({"method": "dpo", "config": "preference"}, 8),
-        ({"method": "dpo", "config": "preference", "lora": {}}, 6),
-    ],
-)
-def test_operations_of_a_training(fields: dict[str, Any], operations: int) -> None:
-    """2 of 4 samples verify, 1,280 in all; 5 pairs of both sides of 40% of 640 problems."""
-    found = priced(thoughts=DISTILL, pairs=PAIRS, tuned={"kind": "train", "base": "base", "data": "pairs", **fields})["tuned"]
-    samples = 1280 if fields["method"] == "sft" else 0.4 * 640 * 5 * 2
-    assert found.training_tokens.expected == pytest.approx(samples * (PROMPT + 250))
-    assert found.device_hours.expected == pytest.approx(found.training_tokens.expected * operations / 6 / 500 / 3600)
-
-
-def test_a_training_of_as_many_tokens() -> None:
-    base = {"kind": "train", "base": "base", "data": "data"}
-    found = priced(data=IMPORT, one={**base, "epochs": 2, "max_samples": 50}, other={**base, "tokens_of": "one"})
-    assert found["other"].training_tokens == found["one"].training_tokens
-    assert found["other"].notes == ("as many tokens as one",)
-
-
-def test_rollouts_of_grpo() -> None:
-    rl = {"kind": "train", "base": "base", "data": "data", "method": "grpo", "generations": 4, "rollout": {"max_tokens": 150}}
-    found = priced(data=IMPORT, rl=rl)["rl"]
-    assert found.output_tokens.expected == 640 * 4 * 150  # 200, but for max_tokens
-    assert found.training_tokens.expected == pytest.approx(640 * 4 * (PROMPT + 150))
-
-
-def test_a_training_that_is_repeated_samples_as_often() -> None:
-    rl = {"kind": "train", "base": "base", "data": "data", "method": "grpo", "generations": 4, "rollout": {"max_tokens": 150}}
-    tries = {"kind": "evaluate", "models": ["rl", "longer"], "problems": "heldout"}
-    pick = {"kind": "pick", "measured": "tries", "models": ["rl", "longer"]}
-    longer = {**rl, "epochs": 2}
-    found = priced(data=IMPORT, rl=rl, longer=longer, tries=tries, best=pick, again={"kind": "retrain", "like": "best", "seed": 1})
-    assert found["again"].calls == Range(low=640, expected=960, high=1280)
-    assert found["again"].output_tokens.expected == 1.5 * found["rl"].output_tokens.expected
-    assert found["again"].device_hours.expected > found["rl"].device_hours.expected
-    same = priced(data=IMPORT, rl=rl, longer=longer, tries=tries, best=pick, again={"kind": "retrain", "like": "best", "seed": 0})
-    assert same["again"].device_hours == same["again"].output_tokens == ranged(0), "with the tries' own seed it is one of them"
+from tests.shared.pricing.priced import DISTILL, FLAT, IMPORT, PROMPT, SEARCH, SET, SIZES, SPEED, priced, recipe
 
 
 def test_a_teacher_is_paid_by_the_token() -> None:
@@ -170,42 +66,6 @@ def test_what_a_teacher_gives_is_learned() -> None:
     assert measure.output_tokens.high == 100 * 2 * (240 + 240)
 
 
-def test_a_budget_bounds_an_answer() -> None:
-    stage = {"kind": "evaluate", "models": ["base"], "problems": "train", "budget": 80, "answer_tokens": 20, "waits": 2}
-    found = priced(measure={**stage, "samples": 1, "sampling": {"max_tokens": 240}})["measure"]
-    assert found.output_tokens == ranged(640 * 100)
-
-
-def test_a_regrading_asks_nobody() -> None:
-    found = priced(again={"kind": "evaluate", "problems": "train", "regrade": {"run": "r", "stage": "measure"}})["again"]
-    assert (found.calls, found.output_tokens, found.asked) == (ranged(0), ranged(0), ())
-
-
-def test_a_reward_reads_every_sample_with_its_question() -> None:
-    """Two models' 3 samples of 640 problems, each of 200 tokens behind a question of 50 and a chat's 30."""
-    stage = {"kind": "evaluate", "models": ["base", "teacher"], "problems": "train", "samples": 3, "sampling": {"max_tokens": 240}}
-    plain, found = priced(measure=stage)["measure"], priced(measure={**stage, "reward": "judge"})["measure"]
-    assert found.asked[:2] == plain.asked
-    [reward] = found.asked[2:]
-    assert (reward.role, reward.model, reward.calls, reward.output_tokens) == ("reward", "judge", ranged(2 * 3 * 640), ranged(0))
-    assert reward.prompt_tokens.expected == pytest.approx(2 * 3 * 640 * (50 + 30 + 200))
-    assert reward.prompt_tokens.high == pytest.approx(2 * 3 * 640 * (50 + 30 + 240))
-    assert reward.device_hours.expected == pytest.approx(reward.prompt_tokens.expected / 4000 / 3600)
-    assert found.prompt_tokens.expected == pytest.approx(plain.prompt_tokens.expected + reward.prompt_tokens.expected)
-
-
-def test_a_judge_reads_every_sample_and_answers() -> None:
-    stage = {"kind": "evaluate", "models": ["base"], "problems": "train", "samples": 3, "sampling": {"max_tokens": 240}}
-    plain, found = priced(measure=stage)["measure"], priced(measure={**stage, "judge": "teacher"})["measure"]
-    assert found.asked[:1] == plain.asked
-    [judge] = found.asked[1:]
-    assert (judge.role, judge.model) == ("judge", "teacher")
-    assert judge.calls.expected == 3 * 640, "nothing is asked again here, as the assumptions say"
-    assert judge.output_tokens.expected == pytest.approx(3 * 640 * 50)
-    assert judge.prompt_tokens.expected > 3 * 640 * (50 + 200 + 100), "question, answer and the rubric's words"
-    assert any("judged by teacher" in note for note in found.notes)
-
-
 def test_a_search_by_hand() -> None:
     """4 steps deep, all rounds: 4 (1 + 2 x 3) = 28 steps of 50 tokens in 7 requests; at most w K D = 32 of 96 tokens."""
     found = priced(trees={**SEARCH, "sampling": {"max_tokens": 96}})["trees"]
@@ -233,27 +93,6 @@ def test_a_critic_is_asked_about_every_step() -> None:
     assert critic.output_tokens.expected == 640 * 28 * 50
     assert critic.dollars.expected == pytest.approx((critic.prompt_tokens.expected + 4 * critic.output_tokens.expected) / 1e6)
     assert found.endpoint_dollars == critic.dollars
-
-
-def test_trees_become_thoughts() -> None:
-    """Every second of 640 trees is solved; a long thought is twice its shortcut."""
-    train = {"kind": "train", "base": "base", "epochs": 3}
-    found = priced(
-        trees=SEARCH,
-        set={"kind": "compile", "trees": "trees", "test_share": 0.5},
-        journey={**train, "data": "set", "config": "journey"},
-        shortcut={**train, "data": "set", "config": "shortcut", "max_samples": 30},
-    )
-    assert found["set"].items == ranged(4 + 1)
-    assert found["journey"].training_tokens.expected == pytest.approx(3 * 160 * (PROMPT + 400))
-    assert found["shortcut"].training_tokens.expected == pytest.approx(3 * 30 * (PROMPT + 200))
-
-
-def test_a_rewriting_refiner_is_priced() -> None:
-    refiner = {"kind": "llm", "model": "teacher", "reflect": False, "sampling": {"max_tokens": 300}}
-    found = priced(trees=SEARCH, set={"kind": "compile", "trees": "trees", "refiner": refiner})["set"]
-    assert found.calls.expected == 320
-    assert found.output_tokens.expected == 320 * 300  # 400, but for max_tokens
 
 
 def test_a_translation_asks_for_text_and_question() -> None:
@@ -312,13 +151,14 @@ def test_part1_by_hand() -> None:
     found = {one.name: one for one in price(body, SPEED, dict.fromkeys(body.models, 7e9), 0.0, FLAT, {}).stages}
     assert found["abel-solutions"].items == ranged(600)
     assert found["trees"].asked[0].output_tokens.high == 1000 * 3 * 3 * 10 * 256
-    # 327 samples, 3 epochs, of a question of 80 tokens, the words around it and a solution of 250; a long thought has twice as many
-    around = 80 + solve()
+    # 327 samples, 3 epochs, of a question of 80 tokens, the words around it and a solution of 250; of four long thoughts three
+    # hold wrong turns, which double it, and every second checks of one or two of its 8 steps
+    around, thought = 80 + solve(), 250 * (1 + 0.75 + 0.5 * 1.5 / 8)
     assert found["abel-shortcut"].training_tokens.expected == pytest.approx(327 * 3 * (around + 250))
-    assert found["prm800k-journey"].training_tokens.expected == pytest.approx(327 * 3 * (around + 500))
+    assert found["prm800k-journey"].training_tokens.expected == pytest.approx(327 * 3 * (around + thought))
     # 20 responses, each as long as a long thought, to every question; 5 pairs of 40% of the questions
-    assert found["abel-responses"].output_tokens.expected == 12_000 * 20 * 500
-    assert found["abel-dpo"].training_tokens.expected == pytest.approx(0.4 * 12_000 * 5 * 2 * (around + 500))
+    assert found["abel-responses"].output_tokens.expected == pytest.approx(12_000 * 20 * thought)
+    assert found["abel-dpo"].training_tokens.expected == pytest.approx(0.4 * 12_000 * 5 * 2 * (around + thought))
     assert found["from-abel"].items == ranged(4 * 16 + 1)
 
 
