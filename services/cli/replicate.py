@@ -9,7 +9,7 @@ import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from services.cli.folder import Folder, free_port
 from services.cli.recipe_file import BadRecipe, RecipeFile
 from services.cli.replication import FINAL, TITLES, document
 from services.cli.replication_scale import enlarged
-from services.cli.terminal import INTERRUPTED, say
+from services.cli.terminal import FAILED, INTERRUPTED, say
 from shared.client import ENDED, Client
 from shared.gpus import visible_gpus
 
@@ -97,8 +97,8 @@ def fitting() -> int:
 def replicate(chosen: argparse.Namespace) -> int:
     """Brings the run to its end, and writes the page; returns the exit code."""
     with gateway() as client:
-        found = unended(client)
-        if found is None and (ended := next(client.runs(), None)):
+        found = unended(client, name_of(chosen))
+        if found is None and (ended := next(runs_of(client, name_of(chosen)), None)):
             say(
                 f"{ended['id']} {ended['state']}{': ' + ended['reason'] if ended['reason'] else ''}. A new run begins from nothing."
             )
@@ -123,15 +123,24 @@ def replicate(chosen: argparse.Namespace) -> int:
 def write_page(chosen: argparse.Namespace) -> int:
     """Writes what there is of the folder's run; returns the exit code, 0 if all of it is there or was not asked for."""
     with gateway() as client:
-        found = unended(client)
+        name = name_of(chosen)
+        found = unended(client, name)
         if found is None:
-            ended = "".join(f"\n{run['id']}: {run['state']}: {run['reason'] or 'no reason given'}" for run in client.runs())
-            say(f"{chosen.data} holds no run that is done or may still be.{ended}", error=True)
+            ended = "".join(f"\n{run['id']}: {run['state']}: {run['reason'] or 'no reason given'}" for run in runs_of(client, name))
+            say(f"{chosen.data} holds no run of `{name}` that is done or may still be.{ended}", error=True)
             return 1
         target: Path = chosen.document
         before = target.read_text(encoding="utf-8") if target.exists() else ""
-        pictures = fetch_pictures(client, str(found["id"]), target.with_suffix(""))
-        target.write_text(document(client, str(found["id"]), chosen.scale, before, pictures), encoding="utf-8")
+        partial = target.with_name(f"{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pictures = fetch_pictures(client, str(found["id"]), target.with_suffix(""))
+            partial.write_text(document(client, str(found["id"]), chosen.scale, before, pictures), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            say(f"{target} could not be written, and is as it was: {error}", error=True)
+            return FAILED
     say(f"{target} is written.")
     return 0 if chosen.page or found["state"] == "done" else 1
 
@@ -144,9 +153,19 @@ def fetch_pictures(client: Client, run: str, folder: Path) -> dict[str, str]:
     return {plot["stage"]: f"{folder.name}/{plot['stage']}.png" for plot in curves}
 
 
-def unended(client: Client) -> Mapping[str, Any] | None:
-    """The newest run of the folder that is done or may still be."""
-    return next((run for run in client.runs() if run["state"] == "done" or run["state"] not in ENDED), None)
+def name_of(chosen: argparse.Namespace) -> str:
+    """The recipe's name, which its runs bear: the folder may hold runs of other recipes, regradings among them."""
+    return str(RecipeFile(chosen.recipe, chosen.set).body.get("name"))
+
+
+def runs_of(client: Client, name: str) -> Iterator[Mapping[str, Any]]:
+    """The folder's runs of a recipe, newest first."""
+    return (run for run in client.runs() if run["name"] == name)
+
+
+def unended(client: Client, name: str) -> Mapping[str, Any] | None:
+    """The newest of them that is done or may still be."""
+    return next((run for run in runs_of(client, name) if run["state"] == "done" or run["state"] not in ENDED), None)
 
 
 if __name__ == "__main__":

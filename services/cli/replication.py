@@ -183,7 +183,7 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
         yield ""
         yield f"**{stage}**, of {len(pick['candidates'])}: `{pick['model']}`{_edge(pick, recipe)}"
         yield ""
-        yield from _tried(pick["candidates"], recipe)
+        yield from _tried(pick["candidates"], report, recipe)
     for stage in [stage for stage in report["benchmarks"] if not stage.startswith((FINAL, CONTROL, AGAIN))]:
         chosen = {name for pick in report["picks"].values() for name in pick["candidates"]}
         scores = scores_of(stage, report).items()
@@ -191,7 +191,7 @@ def _tries(report: Report, recipe: Report) -> Iterator[str]:
             yield ""
             yield f"Measured beside them (`{stage}`), and not to be chosen:"
             yield ""
-            yield from _tried(beside, recipe)
+            yield from _tried(beside, report, recipe)
 
 
 def _edge(pick: Report, recipe: Report) -> str:
@@ -202,16 +202,25 @@ def _edge(pick: Report, recipe: Report) -> str:
     return f" ({end} learning rate of its kind: beyond it nothing was tried)" if end else ""
 
 
-def _tried(figures: Mapping[str, Sequence[float]], recipe: Report) -> Iterator[str]:
-    yield "| try | data | learning rate | epochs | pass@1 | tokens |"
-    yield "|---|---|---:|---:|---:|---:|"
+def _tried(figures: Mapping[str, Sequence[float]], report: Report, recipe: Report) -> Iterator[str]:
+    yield "| try | data | samples | learning rate | epochs | pass@1 | tokens |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
     for name, (accuracy, stderr, tokens) in sorted(figures.items(), key=lambda one: -one[1][0]):
-        training = recipe["stages"].get(name)  # a model that was given has none
-        how = "| – | – | – |"
-        if training:
+        how = "| – | – | – | – |"
+        if training := _training(name, report, recipe):
             data = training["data"] + ("" if training["learn_wrong_steps"] else ", no loss on wrong steps")
-            how = f"| {data} | {training['learning_rate']:g} | {training['epochs']:g} |"
+            samples = report["checkpoints"][name]["samples"]
+            how = f"| {data} | {samples:,} | {training['learning_rate']:g} | {training['epochs']:g} |"
         yield f"| {name} {how} {100 * accuracy:.1f} ± {100 * stderr:.1f} | {tokens:.0f} |"
+
+
+def _training(name: str, report: Report, recipe: Report) -> Report | None:
+    """A model's train stage; of one that repeats a picked training, that one's with its own data. None: it was not trained here."""
+    stage = recipe["stages"].get(name)
+    if stage and stage["kind"] == "retrain":
+        picked = recipe["stages"][report["picks"][stage["like"]]["model"]]
+        return {**picked, "data": stage["data"] or picked["data"]}
+    return stage  # type: ignore[no-any-return]
 
 
 def _data(report: Report) -> Iterator[str]:
@@ -256,11 +265,14 @@ def _run(client: Client, status: Report, recipe: Report) -> Iterator[str]:
     yield "## The run"
     yield ""
     if status["ended_at"]:
-        moments = [status["created_at"], *(event["created_at"] for event in client.events(status["id"])), status["ended_at"]]
-        worked, stood, pauses = worked_and_stood(moments)
+        events = [event["created_at"] for event in client.events(status["id"])]
+        worked, stood, pauses = worked_and_stood([status["created_at"], *events, status["ended_at"]])
         often = "once" if pauses == 1 else f"{pauses} times"
         stops = f" (and stood still for {stood / 3600:.1f}, interrupted {often})" if pauses else ""
-        yield f"`{status['id']}` took {worked / 3600:.1f} hours of work{stops};"
+        took = f"{worked / 3600:.1f} hours of work{stops}"
+        if not events:  # pruned
+            took = f"{(worked + stood) / 3600:.1f} hours, interruptions included (its events are gone)"
+        yield f"`{status['id']}` took {took};"
     else:
         yield f"`{status['id']}` is {status['state']};"
     so_far = "" if status["ended_at"] else " so far"

@@ -215,4 +215,5 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:
     """The inverse of `write_rows`."""
-    return [kind.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    with path.open("rb") as lines:  # of text, `splitlines` would break rows at line separators within their strings, too
+        return [kind.model_validate_json(line) for line in lines]

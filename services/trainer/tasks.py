@@ -138,7 +138,7 @@ def _root(recipe: Recipe, stage: TrainStage) -> str:
 
 
 async def _settings(work: Work) -> tuple[TrainStage, str | None]:
-    """The stage, and None; of a `retrain`, the training that was picked with the seed and the budget given here, and its name."""
+    """The stage, and None; of a `retrain`, the training that was picked, with what is given here, and its name."""
     stage: TrainStage | RetrainStage = work.stage
     if isinstance(stage, TrainStage):
         return stage, None
@@ -146,11 +146,11 @@ async def _settings(work: Work) -> tuple[TrainStage, str | None]:
     name = Pick.model_validate(body).model
     picked = work.recipe.stages[name]
     assert isinstance(picked, TrainStage), "a recipe is checked: trainings are picked"
-    return picked.model_copy(update={"seed": stage.seed, "tokens_of": stage.tokens_of or picked.tokens_of}), name
+    return stage.of(picked), name
 
 
 async def _that_of(work: Work, picked: str) -> Result:
-    """What comes of a `retrain` with the seed and the budget of the training picked: its checkpoint. Nothing is trained twice."""
+    """What comes of a `retrain` with the seed, budget and data of the training picked: its checkpoint. Nothing is trained twice."""
     (body,) = await work.records(picked, "checkpoint")
     uri = Checkpoint.model_validate(body).uri
     return Result(records=[NewRecord("checkpoint", "checkpoint", body)], model=NewModel(uri, body), summary={"same_as": picked})

@@ -43,6 +43,7 @@ GIVERS: dict[tuple[str, str], tuple[str, ...]] = {
     ("train", "data"): ("import", "reformat", *_RESPONSES, "compile"),
     ("train", "tokens_of"): ("train", "retrain"),
     ("retrain", "tokens_of"): ("train", "retrain"),
+    ("retrain", "data"): ("import", "reformat", *_RESPONSES, "compile"),
     ("retrain", "like"): ("pick",),
     ("pick", "measured"): ("evaluate",),
     ("pick", "models"): ("train",),
@@ -138,13 +139,16 @@ class Recipe(Record):
                         f"{where}.max_length: {stage.max_length} here, {other.max_length} in `{name}`, the other arm: "
                         "what is too long would be left out of one arm alone. Give both the same, or set match_counts to false"
                     )
-            source = self.stages[stage.data]
-            found = _configs(source)
-            if stage.config not in found:
-                names = ", ".join(found) or "nothing to train on: name the stages of its `data`"
-                raise ValueError(
-                    f"{where}.config: `{stage.config}` does not go with data of a {source.kind} stage (it gives: {names})"
-                )
+            self._check_config(f"{where}.config", stage.config, stage.data)
+        if isinstance(stage, RetrainStage) and stage.data and isinstance(pick := self.stages[stage.like], PickStage):
+            for one in filter(None, map(self.training, pick.models)):
+                self._check_config(f"{where}.data", one.config, stage.data)
+
+    def _check_config(self, where: str, config: str, data: str) -> None:
+        source = self.stages[data]
+        if config not in (found := _configs(source)):
+            names = ", ".join(found) or "nothing to train on: name the stages of its `data`"
+            raise ValueError(f"{where}: `{config}` does not go with data of a {source.kind} stage (it gives: {names})")
 
     def _check_pick(self, where: str, stage: PickStage) -> None:
         measured = self.stages[stage.measured]

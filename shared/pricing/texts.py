@@ -164,12 +164,13 @@ def retrain(stage: RetrainStage, known: Known) -> Work:
     assert isinstance(picked, PickStage)
     stages = [known.recipe.stages[name] for name in picked.models]
     candidates = [one for one in stages if isinstance(one, TrainStage)]
-    found = [train(one, known) for one in candidates]
+    again = [stage.of(one) for one in candidates]
+    found = [train(one, known) for one in again]
     tokens, answers = [one.trained for one in found], [one.given.writes for one in found if one.given.writes]
     asked = [one.asked[0] for one in found if one.asked]  # of grpo all have it: a pick's trainings are of one method and one base
-    trained = known.done[stage.tokens_of].trained if stage.tokens_of else _any(tokens)
+    trained = _any(tokens)
     given = Given(writes=_any(answers) if answers else None, trained=trained)
-    if all(one.seed == stage.seed and stage.tokens_of in (None, one.tokens_of) for one in candidates):
+    if again == candidates:
         return Work(items=ranged(1), given=given, notes=(f"{' or '.join(picked.models)} itself: nothing is trained twice",))
     return Work(
         items=ranged(1),

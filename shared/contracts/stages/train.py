@@ -145,7 +145,7 @@ class PickStage(StageBase):
 class RetrainStage(StageBase):
     """The training that a `pick` stage chose, once more: all its settings but those given here.
 
-    With that training's own seed and budget it is that training: its checkpoint, and nothing is trained twice.
+    With that training's own seed, budget and data it is that training: its checkpoint, and nothing is trained twice.
     """
 
     kind: Literal["retrain"] = "retrain"
@@ -155,12 +155,21 @@ class RetrainStage(StageBase):
     seed: int
     tokens_of: str | None = None
     """As a train stage's."""
+    data: str | None = None
+    """The stage whose records are trained on in place of that training's: what another dataset teaches, under equal settings."""
     deadline_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
+
+    def of(self, picked: TrainStage) -> TrainStage:
+        """The training picked, with what is given here."""
+        given = {"tokens_of": self.tokens_of or picked.tokens_of, "data": self.data or picked.data}
+        return picked.model_copy(update={"seed": self.seed, **given})
 
     def references(self) -> Iterator[tuple[str, str]]:
         yield "like", self.like
         if self.tokens_of:
             yield "tokens_of", self.tokens_of
+        if self.data:
+            yield "data", self.data
 
 
 class Regrade(Frozen):

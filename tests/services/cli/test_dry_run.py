@@ -158,6 +158,19 @@ def test_options_of_a_price_go_with_a_dry_run(recipe: Path, option: list[str]) -
     assert f"{option[0]}: goes with --dry-run" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["part1", "part2"])
+def test_the_reports_recipes_say_what_the_command_prints(name: str) -> None:
+    path = Path(__file__).parents[3] / "recipes" / f"{name}.yaml"
+    lines = [line.split() for line in dry_run(AWAY, path, "--gpu-hour", "2.50").stdout.splitlines()]
+    place = next(n for n, words in enumerate(lines) if words[:1] == ["total"])
+    calls, prompt, output, trained, hours, dollars = lines[place][1:]
+    *_, from_hours, from_dollars = lines[place + 1]
+    counts = f"{calls} model calls, {prompt} prompt tokens, {output} output tokens, {trained} trained tokens"
+    said = path.read_text()
+    assert f"{counts}, {hours} GPU hours, {dollars} US dollars\n" in said
+    assert f"from low to high: {from_hours} GPU hours, {from_dollars} US dollars\n" in said
+
+
 def test_the_table(recipe: Path) -> None:
     """64 problems, 4 samples of a quarter of 2,048 tokens: 131,072 tokens at 4 dollars a million. A prompt: 80 + 23 + 30."""
     options = ["--assume", "answer=0.25", "--assume", "question=80", "--gpu-hour", "1", "--throughput", "train=1000@135m"]

@@ -1,8 +1,10 @@
 """The page of the replication: the lines that it must hold, from a run's own figures."""
 
+import argparse
 import itertools
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ import pytest
 import yaml
 
 from services.cli.folder import Folder
-from services.cli.replicate import fetch_pictures, main, no_gpu, unended
+from services.cli.replicate import fetch_pictures, main, no_gpu, unended, write_page
 from services.cli.replication import BEGINS, ENDS, document
 from services.cli.replication_checks import checks_of
 from services.cli.replication_scale import enlarged
 from services.cli.terminal import FAILED
 from shared.contracts.recipe import Recipe
+from tests.disks import SmallDisk
+
+RECIPE = Path(__file__).parents[3] / "recipes" / "replicate.yaml"
 
 CONDITIONS = {"problems": "sums", "problem_count": 2, "samples": 2, "temperature": 0.8, "max_tokens": 96, "engine": "fake 1.0"}
 RIGHT = {
@@ -53,10 +58,10 @@ class FakeClient:
         trainings = {
             "try": TRAINING,
             "slow": {**TRAINING, "learning_rate": 5e-5},
-            "checks-alone": TRAINING,
+            "checks-alone": {"kind": "retrain", "like": "best", "data": "never-wrong"},
             "other": {**TRAINING, "learn_wrong_steps": True},
-            "journey-1": {"kind": "retrain", "like": "best"},
-            "journey-2": {"kind": "retrain", "like": "best"},
+            "journey-1": {"kind": "retrain", "like": "best", "data": None},
+            "journey-2": {"kind": "retrain", "like": "best", "data": None},
         }
         return {"name": "tiny", "stages": {**trainings, **evaluations}}
 
@@ -76,6 +81,9 @@ class FakeClient:
                 "try": {**checkpoint, "origin": {"stage": "try"}, "device": "cpu (1 threads)"},
                 "journey-1": {**checkpoint, "origin": {"stage": "try"}},
                 "journey-2": {**checkpoint, "origin": {"stage": "journey-2"}},
+                "slow": {**checkpoint, "origin": {"stage": "slow"}},
+                "other": {**checkpoint, "origin": {"stage": "other"}},
+                "checks-alone": {**checkpoint, "samples": 300, "origin": {"stage": "checks-alone"}},
             },
         }
 
@@ -100,11 +108,12 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     line = r"journey - shortcut: \+50\.0 points \(95% CI [+-]\d+\.\d to \+\d+\.\d\), problems 2, seeds 2"
     assert re.search(line, found)
     assert "token-matched" not in found, "an arm that was not trained is not written of"
-    assert "| try | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in found
+    assert "| try | worked, no loss on wrong steps | 327 | 0.0001 | 3 | 50.0 ± 3.0 | 70 |" in found
     assert "`try` (highest learning rate of its kind: beyond it nothing was tried)" in found
-    assert "`made-of`" in found and "| checks-alone | worked, no loss on wrong steps | 0.0001 | 3 | 50.0 ± 10.0 | 70 |" in found
-    assert "| base | – | – | – | 50.0 ± 10.0 | 70 |" in found, "a model that was given has no training"
-    assert "not to be chosen:" in found and "| other | worked | 0.0001 | 3 | 0.0 ± 10.0 | 70 |" in found
+    alone = "| checks-alone | never-wrong, no loss on wrong steps | 300 | 0.0001 | 3 | 50.0 ± 10.0 | 70 |"
+    assert "`made-of`" in found and alone in found, "the picked training's settings, its own data"
+    assert "| base | – | – | – | – | 50.0 ± 10.0 | 70 |" in found, "a model that was given has no training"
+    assert "not to be chosen:" in found and "| other | worked | 327 | 0.0001 | 3 | 0.0 ± 10.0 | 70 |" in found
     assert "| **journeys, mean of 2 seeds** | **75.0** |" in found and "| **shortcuts, mean of 2 seeds** | **25.0** |" in found
     assert re.search(r"dpo - journey-1: \+0\.0 points .*, problems 2, one seed of either\n", found)
     assert "| journey-1 | 100.0 ± 10.0 | 100.0 | 70 | 0.0% | 2 of 2 (100%) | 0 of 2 (0%) |" in found
@@ -112,6 +121,11 @@ def test_the_page_holds_the_difference_the_tries_and_the_settings() -> None:
     assert "| journey-2 | picked by best | 327 | 123 | 3.009 | 200,000 | 0.010 | 5.0 |" in found and "On cpu (1 threads)." in found
     assert "took 1.5 hours of work (and stood still for 1.0, interrupted once);" in found
     assert "name: tiny" in found and "not done" not in found
+
+
+def test_a_run_whose_events_are_gone_is_not_said_to_have_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeClient, "events", lambda client, run: [])
+    assert "`tiny-1` took 2.5 hours, interruptions included (its events are gone);" in page()
 
 
 def test_an_arm_that_was_measured_apart_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +180,38 @@ def test_what_a_person_saw_stays() -> None:
     assert f"{BEGINS}\n{ENDS}" in page(), "the place to write in is there from the first"
 
 
+def test_a_page_that_cannot_be_written_stays_as_it_was(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    small_disk: Callable[[Path], SmallDisk],
+) -> None:
+    class Gateway(FakeClient):
+        def __enter__(self) -> "Gateway":
+            return self
+
+        def __exit__(self, *raised: object) -> None: ...
+
+        def runs(self) -> Iterator[dict[str, Any]]:
+            return iter([{"id": "tiny-1", "name": "replicate", "state": "done"}])
+
+    def write(target: Path) -> int:
+        return write_page(argparse.Namespace(document=target, recipe=RECIPE, set=[], scale="laptop", page=True, data=tmp_path))
+
+    monkeypatch.setattr("services.cli.replicate.gateway", Gateway)
+    monkeypatch.setattr("services.cli.replicate.fetch_pictures", lambda client, run, folder: {})
+    seen = f"{BEGINS}\nIt wins.\n{ENDS}"
+    disk = small_disk(tmp_path)
+    target = tmp_path / "new" / "page.md"
+    assert write(target) == 0
+    target.write_text(seen)
+    disk.fill()
+    assert write(target) == FAILED and target.read_text() == seen
+    assert "page.md could not be written, and is as it was: [Errno 28]" in capsys.readouterr().err
+    disk.make_room()
+    assert write(target) == 0 and seen in target.read_text() and disk.files() == ["new/page.md"]
+
+
 def test_a_gateway_that_went_away_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,7 +252,7 @@ def test_steps_that_were_given_up_are_counted(text: str, counts: tuple[int, int,
 
 
 def test_the_enlarged_recipe_is_sound_and_its_slices_share_nothing() -> None:
-    recipe = yaml.safe_load((Path(__file__).parents[3] / "recipes/replicate.yaml").read_text())
+    recipe = yaml.safe_load(RECIPE.read_text())
     body = enlarged(recipe)
     large, small = Recipe.model_validate(body), Recipe.model_validate(recipe)
     assert large.problems["heldout"].count == 4 * (small.problems["heldout"].count or 0)
@@ -228,10 +274,11 @@ def test_a_run_that_may_still_end_is_taken_up_again() -> None:
             self._states = states
 
         def runs(self) -> list[dict[str, Any]]:
-            return [{"id": f"r{n}", "state": state} for n, state in enumerate(self._states)]
+            other = {"id": "newest", "name": "replicate-regraded", "state": "done"}
+            return [other, *({"id": f"r{n}", "name": "replicate", "state": state} for n, state in enumerate(self._states))]
 
     def taken(*states: str) -> str | None:
-        found = unended(Runs(*states))  # type: ignore[arg-type]
+        found = unended(Runs(*states), "replicate")  # type: ignore[arg-type]
         return found and found["id"]
 
     assert taken("failed", "running", "done") == "r1" and taken("cancelled", "done") == "r1"

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.trainer.data import (
@@ -18,7 +18,7 @@ from services.trainer.data import (
     schedule,
     shown,
 )
-from services.trainer.job import Sample
+from services.trainer.job import Sample, read_rows, write_rows
 
 ANSWER = "<think>2 + 3</think>\nStep 1: 2 + 3 = 5.\nThe answer is 5."
 SAMPLE = Sample(id="one", problem_id="one", prompt="What is 2 + 3?", completion=ANSWER)
@@ -34,6 +34,15 @@ def test_loss_is_on_the_whole_answer_and_the_end_of_the_turn(tokenizer):
         [{"role": "user", "content": SAMPLE.prompt}], add_generation_prompt=True, return_dict=False
     )
     assert encoded.input_ids[: len(prompt)] == prompt, "the model must learn after the very tokens it will be asked with"
+
+
+@given(st.lists(st.text(min_size=1)))
+@example(["one\u2028two", "\x85", "\u2029\n\r\x0b\x0c\x1c"])
+def test_rows_come_back_whatever_their_texts_hold(tmp_path_factory, texts):
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    rows = [Sample(id=str(n), problem_id="p", prompt=text, completion=text) for n, text in enumerate(texts)]
+    write_rows(path, rows)
+    assert read_rows(path, Sample) == rows
 
 
 def test_a_chat_is_rendered_turn_by_turn_and_its_last_answer_learned(tokenizer):

@@ -298,6 +298,7 @@ class PickedWork:
         taught = {"kind": "train", "base": "base", "data": "data"}
         stages = {
             "data": {"kind": "import", "problems": "p"},
+            "more": {"kind": "import", "problems": "p"},
             "one": {**taught, "learning_rate": 1e-3},
             "two": {**taught, "learning_rate": 1e-4, "epochs": 2},
             "tries": {"kind": "evaluate", "models": ["one", "two"], "problems": "p"},
@@ -323,6 +324,8 @@ async def test_what_was_picked_is_trained_again_with_another_seed_and_budget():
     stage, _ = await tasks._settings(work)
     assert (stage.learning_rate, stage.epochs, stage.seed) == (1e-4, 2, 3)
     assert await tasks._budget(work, stage) == 77
+    elsewhere, _ = await tasks._settings(cast(Work, PickedWork(RetrainStage(like="best", seed=0, data="more"))))
+    assert (elsewhere.learning_rate, elsewhere.data, stage.data) == (1e-4, "more", "data")
     plain = cast(Work, PickedWork(RetrainStage(like="best", seed=4)))
     assert await tasks._budget(plain, (await tasks._settings(plain))[0]) is None
 

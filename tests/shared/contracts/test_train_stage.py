@@ -94,13 +94,15 @@ TRIES = {
     "best": {"kind": "pick", "measured": "tries", "models": ["journey", "slow"]},
     "again": {"kind": "retrain", "like": "best", "seed": 1},
     "matched": {"kind": "retrain", "like": "best", "seed": 1, "tokens_of": "again"},
-    "final": {"kind": "evaluate", "models": ["again", "matched"], "problems": "few"},
+    "elsewhere": {"kind": "retrain", "like": "best", "seed": 1, "data": "thoughts"},
+    "final": {"kind": "evaluate", "models": ["again", "matched", "elsewhere"], "problems": "few"},
 }
 
 
 def test_what_was_picked_is_trained_again() -> None:
     recipe = Recipe.model_validate({**GOOD, "stages": TRIES})
-    assert recipe.needs("again") == ("best",) and recipe.needs("final") == ("again", "matched")
+    assert recipe.needs("again") == ("best",) and recipe.needs("final") == ("again", "matched", "elsewhere")
+    assert recipe.needs("elsewhere") == ("best", "thoughts")
     training = recipe.training("again")
     assert training and (training.method, training.base) == ("sft", "policy")
     assert recipe.training("tries") is None and recipe.training("base") is None
@@ -114,6 +116,8 @@ def test_what_was_picked_is_trained_again() -> None:
         ("best.models", ["journey", "policy"], "stages.best.models: they are not of one method and from one base: journey, policy"),
         ("tries.models", ["journey"], "stages.best.models.1: `tries` does not measure `slow`"),
         ("again.like", "tries", "stages.again.like: `tries` is a evaluate, not a pick"),
+        ("elsewhere.data", "search", "stages.elsewhere.data: `search` is a search, not a import or reformat or"),
+        ("elsewhere.data", "worked", "stages.elsewhere.data: `journey` does not go with data of a import stage (it gives: sft)"),
         ("measure.models", ["best"], "stages.measure.models.0: `best` is a pick, not a model or train or retrain"),
     ],
 )

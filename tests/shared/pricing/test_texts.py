@@ -67,6 +67,16 @@ def test_rollouts_of_grpo() -> None:
     assert found.training_tokens.expected == pytest.approx(640 * 4 * (PROMPT + 150))
 
 
+def test_a_training_that_is_repeated_on_other_data() -> None:
+    one = {"kind": "train", "base": "base", "data": "data"}
+    tries = {"kind": "evaluate", "models": ["one"], "problems": "heldout"}
+    pick = {"kind": "pick", "measured": "tries", "models": ["one"]}
+    again = {"kind": "retrain", "like": "best", "seed": 0}
+    found = priced(data=IMPORT, more=DISTILL, one=one, tries=tries, best=pick, same=again, other={**again, "data": "more"})
+    assert found["same"].training_tokens == ranged(0), "nothing is trained twice"
+    assert found["other"].training_tokens.expected == pytest.approx(1280 * (PROMPT + 250))
+
+
 def test_a_training_that_is_repeated_samples_as_often() -> None:
     rl = {"kind": "train", "base": "base", "data": "data", "method": "grpo", "generations": 4, "rollout": {"max_tokens": 150}}
     tries = {"kind": "evaluate", "models": ["rl", "longer"], "problems": "heldout"}
