@@ -74,12 +74,30 @@ def stops(base: Path) -> Any:
 
 
 def end_tokens(tokenizer: Any, generation_eos: int | Sequence[int] | None) -> set[int]:
-    """Ids that end an assistant's turn: the tokenizer's and those at which generation stops. Raises DataError if there are none."""
+    """Ids that end an assistant's turn: the tokenizer's, those at which generation stops, and the special token that the chat
+    template writes after an answer (base models with a chat's template name another end). Raises DataError if there are none.
+    """
     extra = [generation_eos] if isinstance(generation_eos, int) else list(generation_eos or [])
-    found = {token for token in [tokenizer.eos_token_id, *extra] if token is not None}
+    found = {token for token in [tokenizer.eos_token_id, *extra, _written_after_an_answer(tokenizer)] if token is not None}
     if not found:
         raise DataError("the tokenizer has no end-of-sequence token, so the model could not learn to stop: set `eos_token`")
     return found
+
+
+def _written_after_an_answer(tokenizer: Any) -> int | None:
+    """The special token that stands right behind an answer in the chat template; None if there is none."""
+    turns = [{"role": "user", "content": "2 + 3?"}]
+    try:
+        prompt, whole = rendered_prompt(tokenizer, "probe", turns), _rendered(tokenizer, "probe", [*turns, _answer("5")])
+    except DataError:  # it will fail on a sample, too, and that is told with the sample's name
+        return None
+    behind = whole.removeprefix(f"{prompt}5")
+    ids = token_ids(tokenizer, behind) if behind != whole else []
+    return ids[0] if ids and tokenizer.added_tokens_decoder.get(ids[0]) and tokenizer.added_tokens_decoder[ids[0]].special else None
+
+
+def _answer(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
 
 
 def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
@@ -89,7 +107,7 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     prompt differently once an answer follows, or writes no end-of-turn token after the answer.
     """
     prompt = rendered_prompt(tokenizer, sample.id, sample.turns)
-    whole = _rendered(tokenizer, sample.id, [*sample.turns, {"role": "assistant", "content": sample.completion}])
+    whole = _rendered(tokenizer, sample.id, [*sample.turns, _answer(sample.completion)])
     if not whole.startswith(prompt):
         raise DataError(
             f"sample {sample.id}: the chat template changes the prompt before an answer: {prompt!r} is not the start of {whole!r}"
@@ -102,8 +120,14 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     prompt_ids = token_ids(tokenizer, prompt)
     answer_ids = token_ids(tokenizer, answer)
     end = next((place for place, token in enumerate(answer_ids) if token in ends), None)
-    if end is None or end < len(token_ids(tokenizer, sample.completion)) - 1:
+    if end is None:
         raise DataError(f"sample {sample.id}: no end-of-turn token follows the answer in {answer[-80:]!r} (known: {sorted(ends)})")
+    if end < len(token_ids(tokenizer, sample.completion)) - 1:
+        said = tokenizer.decode(answer_ids[end])
+        raise DataError(
+            f"sample {sample.id}: its answer holds the end-of-turn token {said!r} itself, where the model would learn to stop: "
+            "take the sample out, or the token out of its text"
+        )
     labels = answer_ids[: end + 1]
     if sample.unlearned:
         offsets = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]

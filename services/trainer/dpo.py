@@ -28,6 +28,16 @@ BETA = 0.1
 class PairTrainer(DPOTrainer):  # type: ignore[misc]
     """DPOTrainer over pairs that are token ids already, in the order of the schedule."""
 
+    def _precompute_ref_logps(self, *args: Any, **kwargs: Any) -> Dataset:
+        """With an adapter the model is its own reference, and under FSDP it is not on the device before the training begins."""
+        waits = self.is_fsdp_enabled and self.ref_model is None
+        if waits:
+            self.model.to(self.args.device)
+        found = super()._precompute_ref_logps(*args, **kwargs)
+        if waits:
+            self.model.to("cpu")
+        return found
+
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
 
@@ -79,6 +89,7 @@ def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: C
     args = DPOConfig(
         **common.arguments,
         beta=BETA if job.beta is None else job.beta,
+        disable_dropout=not (job.lora and job.lora.dropout),
         precompute_ref_log_probs=True,
         precompute_ref_batch_size=common.arguments["per_device_train_batch_size"],
         train_sampling_strategy="sequential",

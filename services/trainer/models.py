@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, prepare_model_for_kbit_training
-from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, Trainer
+from transformers import BitsAndBytesConfig, GenerationConfig, PreTrainedTokenizerBase, Trainer
 
+from services.trainer.data import end_tokens
 from services.trainer.job import Job
 from shared.cpu import fast_dtype
 from shared.engines.models import HUB_ID
@@ -16,6 +17,12 @@ from shared.engines.models import HUB_ID
 EAGER_LENGTH = 768
 """Up to this length attention by plain matrix products is the faster one on a CPU; beyond, its matrices take too much memory (of
 SmolLM2-135M, two samples of this length: 2.5 GB)."""
+
+
+HEADS = ["score", "classifier"]
+"""A token classifier's head, by what models call it: it is new, and trained whole, whatever becomes of the rest."""
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+"""What a base that reads pictures, too, has beside its tokenizer; engines ask for it although nothing of it was trained."""
 
 
 def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
@@ -29,8 +36,15 @@ def load(job: Job, kind: Any, longest: int, **changes: Any) -> Any:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
             bnb_4bit_quant_storage=torch.bfloat16,  # or FSDP could not shard it
+            llm_int8_skip_modules=HEADS if job.method == "prm" else None,  # None: those that transformers keeps, the output layer
         )
-    model = kind.from_pretrained(job.base, dtype=weights(), attn_implementation=attention(longest, job.packing), **changes)
+    wanted = attention(longest, job.packing)
+    try:
+        model = kind.from_pretrained(job.base, dtype=weights(), attn_implementation=wanted, **changes)
+    except ValueError:  # this model does not have it: it is told before any weight is read
+        if wanted is None:
+            raise
+        model = kind.from_pretrained(job.base, dtype=weights(), **changes)
     # whether activations are recomputed is the arguments' to say
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False) if "quantization_config" in changes else model
 
@@ -41,11 +55,33 @@ def weights() -> torch.dtype:
     return dtype
 
 
-def attention(longest: int, packing: bool) -> str:
-    """The fastest implementation that this machine has. `longest`: tokens of the longest sequence."""
+def attention(longest: int, packing: bool) -> str | None:
+    """The fastest implementation that this machine has. `longest`: tokens of the longest sequence. None: torch's own (sdpa) where
+    the model has it, and plain matrix products where it does not.
+    """
     if torch.cuda.is_available():
-        return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
-    return "sdpa" if packing or longest > EAGER_LENGTH else "eager"
+        return "flash_attention_2" if importlib.util.find_spec("flash_attn") else None
+    return None if packing or longest > EAGER_LENGTH else "eager"
+
+
+def settle(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Makes the generation configuration stop where the turns learned from end, and such that it can be saved: publishers leave
+    sampling figures in it that transformers reads, and refuses to write.
+    """
+    config = getattr(model, "generation_config", None)
+    if config is None:  # it judges
+        return
+    try:
+        config.validate(strict=True)
+    except ValueError:
+        config = GenerationConfig(
+            bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id
+        )
+    ends = end_tokens(tokenizer, config.eos_token_id)
+    known = {config.eos_token_id} if isinstance(config.eos_token_id, int) else set(config.eos_token_id or [])
+    if not ends <= known:
+        config.eos_token_id = sorted(ends)
+    model.generation_config = config
 
 
 def adapter(job: Job, task: str = TaskType.CAUSAL_LM) -> LoraConfig | None:
@@ -58,7 +94,7 @@ def adapter(job: Job, task: str = TaskType.CAUSAL_LM) -> LoraConfig | None:
         lora_alpha=job.lora.alpha,
         lora_dropout=job.lora.dropout,
         target_modules="all-linear",
-        exclude_modules=["score"],  # a classifier's head is new, and trained whole
+        exclude_modules=HEADS,
     )
 
 
@@ -91,9 +127,13 @@ def save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None
         if hasattr(config, "quantization_config"):
             del config.quantization_config
         base = kind.from_pretrained(job.base, dtype=torch.bfloat16, config=config)
+        settle(base, tokenizer)
         PeftModel.from_pretrained(base, apart).merge_and_unload().to(torch.bfloat16).save_pretrained(output)
         shutil.rmtree(apart)
     tokenizer.save_pretrained(output)
+    for name in PROCESSORS:
+        if (Path(job.base) / name).exists():
+            shutil.copyfile(Path(job.base) / name, output / name)
 
 
 def _gathered(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -69,6 +69,8 @@ def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: C
         callbacks=[common.reporter],
         peft_config=adapter(job),
     )
+    # a few models say that they don't: their steps would be means of micro-batches' means. TRL's loss or ours is taken, not theirs
+    trainer.model_accepts_loss_kwargs = True
     if not torch.cuda.is_available() and plain_head(model):
         score_loss_tokens(trainer.model.get_base_model() if job.lora else trainer.model)
         trainer.scores_loss_tokens = True

@@ -43,8 +43,9 @@ async def trainable(work: Work) -> Result:
         for name, stage in trainings.items():
             check_machine(name, stage)
         mine = [stage for stage in trainings.values() if _root(work.recipe, stage) == ref.name]
-        judges, longest = any(stage.method == "prm" for stage in mine), max(stage.max_length for stage in mine)
-        await asyncio.to_thread(check_trainable, ref.spec.model, judges, longest)
+        judges, packs = any(stage.method == "prm" for stage in mine), any(stage.packing for stage in mine)
+        longest = max(stage.max_length for stage in mine)
+        await asyncio.to_thread(check_trainable, ref.spec.model, judges, longest, packs)
     except NotTrainable as error:
         raise Hopeless(str(error)) from error
     return Result(records=[NewRecord("preflight", ref.name, {"model": ref.name, "trainable": True})])

@@ -22,7 +22,7 @@ from services.trainer.checkpoints import METRICS, clear, newest
 from services.trainer.job import Done, Event, Job, Started, Stopped
 from services.trainer.memory import GivesBack
 from services.trainer.metrics import Reporter, mean_loss
-from services.trainer.models import save
+from services.trainer.models import save, settle
 from services.trainer.optimizer import MasterAdamW, linear_schedule
 from services.trainer.rows import Common, Prepared
 from services.trainer.sinks import sinks
@@ -73,6 +73,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
     reporter = Reporter(tokens, len(order) / len(prepared.rows), stopping, job, method.FIGURES, tell)
     common = Common(_arguments(job, steps, micro, cuda), tokenizer, reporter)
     trainer = method.build(job, Dataset.from_list(prepared.rows), order, longest, common)
+    settle(trainer.model.get_base_model() if job.lora else trainer.model, tokenizer)
     trainer.remove_callback(PrinterCallback)
     if not cuda:
         trainer.add_callback(GivesBack())
@@ -139,6 +140,7 @@ def _arguments(job: Job, steps: int, micro: int, cuda: bool) -> dict[str, Any]:
         "bf16": job.accelerate == "zero3",
         "gradient_checkpointing": cuda if job.gradient_checkpointing is None else job.gradient_checkpointing,
         "use_liger_kernel": cuda and importlib.util.find_spec("liger_kernel") is not None,
+        "liger_kernel_config": {"fused_linear_cross_entropy": False},  # which would take a judge's head for an output layer
         "use_cpu": not cuda,
         "dataloader_pin_memory": cuda,
         "logging_steps": 1,

@@ -28,6 +28,7 @@ from shared.contracts.stages import (
     TrainStage,
 )
 from shared.contracts.stages.data import Difficulty
+from shared.contracts.stages.train import OF_METHOD
 
 PREFLIGHT = "preflight"
 """Name and kind of the stage that every run begins with; no recipe has one of this name."""
@@ -140,9 +141,12 @@ class Recipe(Record):
                         "what is too long would be left out of one arm alone. Give both the same, or set match_counts to false"
                     )
             self._check_config(f"{where}.config", stage.config, stage.data)
-        if isinstance(stage, RetrainStage) and stage.data and isinstance(pick := self.stages[stage.like], PickStage):
+        if isinstance(stage, RetrainStage) and isinstance(pick := self.stages[stage.like], PickStage):
             for one in filter(None, map(self.training, pick.models)):
-                self._check_config(f"{where}.data", one.config, stage.data)
+                if stage.data:
+                    self._check_config(f"{where}.data", one.config, stage.data)
+                if stage.tokens_of and one.method not in OF_METHOD["tokens_of"]:
+                    raise ValueError(f"{where}.tokens_of: the method {one.method} does not use it")
 
     def _check_config(self, where: str, config: str, data: str) -> None:
         source = self.stages[data]

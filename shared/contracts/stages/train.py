@@ -113,6 +113,8 @@ class TrainStage(StageBase):
             raise ValueError(
                 "rollout: it needs a temperature above 0, and max_tokens below max_length, which holds the question too"
             )
+        if self.method == "dpo" and self.beta == 0:
+            raise ValueError("beta: at 0 neither side of a pair is preferred, and dpo learns nothing")
         if self.lora and self.accelerate == "zero3":
             raise ValueError("lora: an adapter is not sharded by zero3 here: use fsdp, or leave one of the two out")
         if self.accelerate and self.processes == 1:

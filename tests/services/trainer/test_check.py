@@ -18,9 +18,11 @@ def test_a_model_is_trainable_or_says_why_not(tmp_path, tiny_model, make_tokeniz
     (bare / "config.json").write_text((tiny_model / "config.json").read_text())
     make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "")).save_pretrained(bare)
     assert "no end-of-turn token follows" in str(problem_of(bare))
-    marker = "<|im_start|>"  # ends turns there, and only the generation configuration says so
+    marker = "<|im_start|>"
     make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", f"'{marker}' + ")).save_pretrained(bare)
+    assert problem_of(bare) is None, "a special token behind the answer is its end"
+    make_tokenizer(lambda template: template.replace("'<|im_end|>' + ", "'%' + ")).save_pretrained(bare)
     assert "no end-of-turn token follows" in str(problem_of(bare))
-    ends = make_tokenizer().convert_tokens_to_ids(marker)
+    ends = make_tokenizer().convert_tokens_to_ids("%")  # no special one, and the generation configuration says so
     (bare / "generation_config.json").write_text(json.dumps({"eos_token_id": [ends]}))
     assert problem_of(bare) is None

@@ -212,6 +212,15 @@ def test_an_adapter_learns(tmp_path, tiny_model):
     assert losses[-1] < losses[0] - 0.3
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_an_adapters_dropout_is_heeded(tmp_path, tiny_model, method):
+    losses = [
+        [step.loss for step in run(job_in(tmp_path / str(share), tiny_model, method, lora=Lora(rank=4, dropout=share))).of(Step)]
+        for share in (0.0, 0.9)
+    ]
+    assert losses[0] != losses[1]
+
+
 def test_wrong_steps_are_read_but_not_learned(tmp_path, tiny_model, tokenizer):
     text = "Step 1: 2 + 2 = 5.\nWait, it is 4.\nThe answer is 4."
     one = Sample(id="s", problem_id="p", prompt="What is 2 + 2?", completion=text, unlearned=((0, 19),))

@@ -91,6 +91,12 @@ def test_a_wrong_mask_is_refused(tokenizer, cut, words):
         check_mask(tokenizer, SAMPLE, cut(encode(tokenizer, SAMPLE, ends)), ends)
 
 
+def test_an_answer_that_holds_the_end_of_a_turn_is_told_from_one_that_has_none(tokenizer):
+    named = SAMPLE.model_copy(update={"completion": "A turn ends with <|im_end|> there.\nThe answer is 5."})
+    with pytest.raises(DataError, match="sample one: its answer holds the end-of-turn token '<|im_end|>' itself"):
+        encode(tokenizer, named, end_tokens(tokenizer, None))
+
+
 def test_generation_may_end_at_more_tokens_than_the_tokenizers(tokenizer):
     extra = tokenizer.convert_tokens_to_ids("<|endoftext|>")
     assert end_tokens(tokenizer, [extra, 7]) == {tokenizer.eos_token_id, extra, 7}

@@ -41,6 +41,7 @@ def test_what_goes_together(stage: dict[str, Any]) -> None:
         ({**DPO, "packing": True}, "packing: the method dpo does not use it (these do: sft)"),
         ({**TAUGHT, "config": "journey", "beta": 0.1}, "beta: the method sft does not use it (these do: dpo, grpo)"),
         ({**TAUGHT, "config": "shortcut", "learn_wrong_steps": False}, "only `journey` has wrong steps, not `shortcut`"),
+        ({**DPO, "beta": 0}, "beta: at 0 neither side of a pair is preferred"),
         ({**DPO, "processes": 3}, "batch_size: 8 cannot be shared by 3 processes"),
         ({**DPO, "micro_batch_size": 3}, "micro_batch_size: 3 does not divide a process's share of the batch, 8"),
         ({**DPO, "accelerate": "fsdp"}, "`fsdp` shards over several processes, and there is one"),
@@ -125,3 +126,10 @@ def test_what_cannot_be_picked(path: str, value: Any, named: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Recipe.model_validate(changed(f"stages.{path}", value, {**GOOD, "stages": TRIES}))
     assert named in str(refused.value)
+
+
+def test_a_retrain_has_no_budget_that_its_method_would_not_look_at() -> None:
+    grpo = {**TAUGHT, "method": "grpo", "config": "journey"}
+    tries = {**TRIES, "journey": grpo, "slow": {**grpo, "learning_rate": 1e-6}}
+    with pytest.raises(ValidationError, match=r"stages\.matched\.tokens_of: the method grpo does not use it"):
+        Recipe.model_validate({**GOOD, "stages": tries})
