@@ -80,11 +80,11 @@ def _facts(recipe: Recipe, stage: TrainStage, checkpoint: Checkpoint, unit: str)
         "base": f"`{checkpoint.base}`",
         "prompt": f"`{origin.prompt}`",
         "weights trained": "all" if stage.lora is None else _adapter(stage),
-        **(
-            {"left out, being too long": f"{checkpoint.too_long} (or their counterparts of the other arm are)"}
-            if checkpoint.too_long
-            else {}
-        ),
+        **{
+            f"left out, {why}": f"{count} (or their counterparts of the other arm)"
+            for why, count in {"being too long": checkpoint.too_long, "holding the end of a turn": checkpoint.unfit}.items()
+            if count
+        },
         "steps, epochs": f"{checkpoint.steps}, {checkpoint.epochs}",
         "batch size": f"{stage.batch_size}",
         "learning rate": f"{stage.learning_rate:g} (linear decay, AdamW on fp32 weights)",

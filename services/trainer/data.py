@@ -9,14 +9,15 @@ Prompt and completion are tokenised apart, because that is how the model meets t
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from services.trainer.job import Job, R, Sample, read_rows
 
+T = TypeVar("T")
 IGNORED = -100
 """Label of a token that is not learned (torch's `ignore_index`)."""
 POOL = 16
@@ -25,6 +26,10 @@ POOL = 16
 
 class DataError(Exception):
     """Model and data do not go together; no retry can help."""
+
+
+class EndWithin(DataError):
+    """An answer holds the end of a turn itself: the model would learn to stop there. Such a sample is left out, and counted."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,9 @@ def _answer(text: str) -> dict[str, str]:
 def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     """Tokens of one sample, with loss on the completion (its `unlearned` parts apart) and the end-of-turn token after it.
 
-    Raises DataError if the chat template changes the completion (R1-style ones strip what precedes `</think>`), renders the
-    prompt differently once an answer follows, or writes no end-of-turn token after the answer.
+    Raises EndWithin if the completion holds an end-of-turn token, DataError if the chat template changes the completion (R1-style
+    ones strip what precedes `</think>`), renders the prompt differently once an answer follows, or writes no end-of-turn token
+    after the answer.
     """
     prompt = rendered_prompt(tokenizer, sample.id, sample.turns)
     whole = _rendered(tokenizer, sample.id, [*sample.turns, _answer(sample.completion)])
@@ -123,11 +129,7 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
     if end is None:
         raise DataError(f"sample {sample.id}: no end-of-turn token follows the answer in {answer[-80:]!r} (known: {sorted(ends)})")
     if end < len(token_ids(tokenizer, sample.completion)) - 1:
-        said = tokenizer.decode(answer_ids[end])
-        raise DataError(
-            f"sample {sample.id}: its answer holds the end-of-turn token {said!r} itself, where the model would learn to stop: "
-            "take the sample out, or the token out of its text"
-        )
+        raise EndWithin(f"sample {sample.id}: its answer holds the end-of-turn token {tokenizer.decode(answer_ids[end])!r} itself")
     labels = answer_ids[: end + 1]
     if sample.unlearned:
         offsets = tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
@@ -135,6 +137,19 @@ def encode(tokenizer: Any, sample: Sample, ends: set[int]) -> Encoded:
             if any(start < last and stop > first for first, last in sample.unlearned):
                 labels[place] = IGNORED
     return Encoded(prompt_ids + answer_ids[: end + 1], [IGNORED] * len(prompt_ids) + labels)
+
+
+def sound(samples: Sequence[R], encoded: Callable[[R], T]) -> Iterator[T]:
+    """Samples as `encoded` makes them, without those whose answer holds the end of a turn. Raises DataError if none is left."""
+    last = None
+    left = len(samples)
+    for sample in samples:
+        try:
+            yield encoded(sample)
+        except EndWithin as error:
+            last, left = error, left - 1
+    if last and not left:
+        raise last
 
 
 def rendered_prompt(tokenizer: Any, name: str, turns: list[dict[str, str]]) -> str:

@@ -45,14 +45,15 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]
 def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Prepared:
     """Prompt, chosen and rejected side of every pair."""
     pairs = data.read(job, Pair)
-    rows = [_encode(tokenizer, pair, ends) for pair in pairs]
+    rows = list(data.sound(pairs, lambda pair: _encode(tokenizer, pair, ends)))
     sizes = [[len(row[side]) for side in ("prompt_ids", "chosen_ids", "rejected_ids")] for row in rows]
     measured = (
         (row, 2 * prompt + chosen + rejected, prompt + max(chosen, rejected))
         for row, (prompt, chosen, rejected) in zip(rows, sizes, strict=True)
     )
     prompt, chosen, rejected = (tokenizer.decode(rows[0][side]) for side in ("prompt_ids", "chosen_ids", "rejected_ids"))
-    return fitting(measured, job.max_length, f"{prompt}⟦{chosen}⟧ rather than ⟦{rejected}⟧")
+    shown = f"{prompt}⟦{chosen}⟧ rather than ⟦{rejected}⟧"
+    return fitting(measured, job.max_length, shown, len(pairs) - len(rows))
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, pair: Pair, ends: set[int]) -> dict[str, list[int]]:

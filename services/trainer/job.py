@@ -119,6 +119,8 @@ class Started(Frozen):
     samples: int
     too_long: int
     """Samples left out because they, or what stands beside them, are longer than `max_length`."""
+    unfit: int = 0
+    """Samples left out because an answer holds the end of a turn itself."""
     steps: int
     train_tokens: int | None
     """Of all steps; None where they come from the model (grpo)."""

@@ -20,6 +20,8 @@ class Prepared:
     too_long: int
     shown: str
     """The first sample as it is trained on, its loss tokens between ⟦ and ⟧."""
+    unfit: int = 0
+    """Samples that were left out because an answer, or its counterpart's, holds the end of a turn itself."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Common:
     reporter: Reporter
 
 
-def fitting(rows: Iterable[tuple[dict[str, Any], int, int]], max_length: int, shown: str) -> Prepared:
+def fitting(rows: Iterable[tuple[dict[str, Any], int, int]], max_length: int, shown: str, unfit: int = 0) -> Prepared:
     """From (row, its tokens, the tokens of its longest sequence or its counterpart's). Raises DataError if none fits."""
     rows = list(rows)
     kept = [(row, tokens) for row, tokens, longest in rows if longest <= max_length]
@@ -42,4 +44,4 @@ def fitting(rows: Iterable[tuple[dict[str, Any], int, int]], max_length: int, sh
             f"max_length {max_length} is too short for all {len(rows)} samples: the shortest has {shortest} tokens, "
             "or its counterpart has; raise max_length, or train on shorter ones"
         )
-    return Prepared([row for row, _ in kept], [tokens for _, tokens in kept], len(rows) - len(kept), shown)
+    return Prepared([row for row, _ in kept], [tokens for _, tokens in kept], len(rows) - len(kept), shown, unfit)

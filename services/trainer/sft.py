@@ -42,13 +42,18 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
 def prepare(job: Job, tokenizer: PreTrainedTokenizerBase, ends: set[int]) -> Prepared:
     """Prompt and completion of every sample, loss on the completion's tokens alone."""
     samples = data.read(job, Sample)
-    encoded = [data.encode(tokenizer, sample, ends) for sample in samples]
-    data.check_mask(tokenizer, samples[0], encoded[0], ends)
-    lengths = [len(one.input_ids) for one in encoded]
-    others = [sample.model_copy(update={"completion": sample.beside, "unlearned": ()}) for sample in samples]
-    beside = [len(data.encode(tokenizer, other, ends).input_ids) if other.completion else 0 for other in others]
-    rows = [(one.__dict__, own, max(own, other)) for one, own, other in zip(encoded, lengths, beside, strict=True)]
-    return fitting(rows, job.max_length, data.shown(tokenizer, encoded[0]))
+    found = list(data.sound(samples, lambda sample: (sample, *_encode(tokenizer, sample, ends))))
+    first, encoded, _ = found[0]
+    data.check_mask(tokenizer, first, encoded, ends)
+    rows = [(one.__dict__, len(one.input_ids), longest) for _, one, longest in found]
+    return fitting(rows, job.max_length, data.shown(tokenizer, encoded), len(samples) - len(found))
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, sample: Sample, ends: set[int]) -> tuple[data.Encoded, int]:
+    """A sample's tokens, and how many they or its counterpart's are."""
+    own, other = data.encode(tokenizer, sample, ends), sample.model_copy(update={"completion": sample.beside, "unlearned": ()})
+    beside = len(data.encode(tokenizer, other, ends).input_ids) if other.completion else 0
+    return own, max(len(own.input_ids), beside)
 
 
 def build(job: Job, rows: Dataset, order: Sequence[int], longest: int, common: Common) -> CompletionTrainer:

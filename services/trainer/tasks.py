@@ -116,13 +116,15 @@ async def _run(work: Work, stage: TrainStage, job: Job, scratch: Path) -> Result
         device=started.device,
         resumed_from=started.resumed_from,
         too_long=started.too_long,
+        unfit=started.unfit,
     )
     (scratch / "model" / "README.md").write_text(model_card(work.recipe, stage, checkpoint))
     place = checkpoints.Place(Path(job.checkpoints), job.mirror)
     await asyncio.to_thread(upload_folder, scratch / "model", uri)
     await asyncio.to_thread(upload_folder, place.folder / checkpoints.METRICS, f"{work.folder}/{checkpoints.METRICS}")
     body = checkpoint.model_dump(mode="json")
-    summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, "too_long": started.too_long}
+    left_out = {"too_long": started.too_long, **({"unfit": started.unfit} if started.unfit else {})}
+    summary = {"loss": round(done.loss, 4), "steps": done.steps, "samples": started.samples, **left_out}
     return Result(
         records=[NewRecord("checkpoint", "checkpoint", body)],
         model=NewModel(uri, body),

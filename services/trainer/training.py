@@ -89,6 +89,7 @@ def train(job: Job, stopping: Stopping, tell: Callable[[Event], None]) -> None:
             Started(
                 samples=len(prepared.rows),
                 too_long=prepared.too_long,
+                unfit=prepared.unfit,
                 steps=steps,
                 train_tokens=sum(tokens) if tokens else None,
                 micro_batch_size=micro,

@@ -245,6 +245,8 @@ class Checkpoint(Record):
     """From the first step to the last, of all attempts (steps that were lost with a killed one are not in it)."""
     too_long: int = 0
     """Samples left out because they, or their counterparts of the other arm, are longer than `max_length`."""
+    unfit: int = 0
+    """Samples left out because they, or those counterparts, hold the end of a turn within the answer."""
     device: str = ""
     """What it was trained on: a GPU's name, or `cpu (2 threads)`."""
     resumed_from: int | None = None

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from services.trainer.data import DataError
-from services.trainer.job import Sample, Started, Step, write_rows
+from services.trainer.job import Pair, Sample, Started, Step, write_rows
 from services.trainer.stopping import Stopping
+from tests.services.trainer import test_methods as methods
 from tests.services.trainer.test_training import Listener, job_in
+
+ENDS = "A turn ends with <|im_end|> there. The answer is 4."
 
 
 @pytest.mark.parametrize(
@@ -77,17 +80,31 @@ def test_too_long_samples_are_left_out_and_counted(tmp_path, tiny_model):
     assert (listener.of(Started)[0].samples, listener.of(Started)[0].too_long) == (14, 6)
 
 
-def test_a_sample_whose_counterpart_is_too_long_is_left_out_of_both_arms(tmp_path, tiny_model):
+def test_a_sample_whose_counterpart_is_left_out_is_left_out_of_both_arms(tmp_path, tiny_model):
     from services.trainer.training import train
 
     short, long = "The answer is 4.", "Step 1: 2 + 2 = 5. No. " * 9 + "The answer is 4."
     counts = []
-    for mine, other in ((short, long), (long, short)):
-        job = job_in(tmp_path / str(len(mine)), tiny_model, max_length=80, epochs=1)
+    for mine, other in ((short, long), (long, short), (short, ENDS), (ENDS, short)):
+        job = job_in(tmp_path / str(len(counts)), tiny_model, max_length=80, epochs=1)
         texts = [(mine, other) if n < 3 else (short, short) for n in range(20)]
         samples = [Sample(id=str(n), problem_id=str(n), prompt="?", completion=a, beside=b) for n, (a, b) in enumerate(texts)]
         write_rows(Path(job.data), samples)
         listener = Listener()
         train(job, listener.stopping, listener.tell)
-        counts.append((listener.of(Started)[0].samples, listener.of(Started)[0].too_long))
-    assert counts == [(17, 3), (17, 3)]
+        (started,) = listener.of(Started)
+        counts.append((started.samples, started.too_long, started.unfit))
+    assert counts == [(17, 3, 0), (17, 3, 0), (17, 0, 3), (17, 0, 3)]
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_answers_that_all_hold_the_end_of_a_turn_are_refused(tmp_path, tiny_model, method):
+    job = methods.job_in(tmp_path / "job", tiny_model, method)
+    sides = {"chosen": ENDS, "rejected": "The answer is 5.", "whole": True} if method == "dpo" else {"completion": ENDS}
+    row = Pair if method == "dpo" else Sample
+    write_rows(Path(job.data), [row(id=str(n), problem_id=str(n), prompt="?", **sides) for n in range(3)])
+    with pytest.raises(DataError, match=r"sample 2.*: its answer holds the end-of-turn token '<\|im_end\|>' itself"):
+        methods.run(job)
+    write_rows(Path(job.data), [row(id="bad", problem_id="bad", prompt="?", **sides), *methods.ROWS[method]])
+    (started,) = methods.run(job).of(Started)
+    assert (started.samples, started.unfit) == (20, 1)
