@@ -10,7 +10,7 @@ from typing import Any
 from shared.answers.extract import final_answer
 from shared.contracts.problem import Problem
 from shared.problems import labelled
-from shared.problems.rows import BadRow, digest, problem_of, rest
+from shared.problems.rows import BadRow, digest, problem_of, rest, text_of
 
 __all__ = ["BadRow", "parse_line", "parse_row"]
 
@@ -150,13 +150,12 @@ def _ours(row: dict[str, Any], line: int) -> dict[str, Any]:
     grading = row.get("grading")
     if "answer" not in row and not (isinstance(grading, dict) and grading.get("kind") == "judge"):
         raise BadRow(line, "no final answer: no `answer`")
-    answer = row.get("answer", "")
-    if isinstance(answer, int | float) and not isinstance(answer, bool):
-        answer = f"{answer:g}" if isinstance(answer, float) and answer.is_integer() else str(answer)
-    if not isinstance(answer, str) or ("answer" in row and not answer.strip()):
-        raise BadRow(line, f"`answer` must be text or a number, not {json.dumps(answer)[:60]}")
+    answer = text_of(row.get("answer", ""))
+    if answer is None or ("answer" in row and not answer.strip()):
+        raise BadRow(line, f"`answer` must be text or a number, not {json.dumps(row['answer'])[:60]}")
     if not _OURS & row.keys() and not _NUMBER.fullmatch(answer.strip()):
-        raise BadRow(line, "no final answer: `answer` holds no `#### ANSWER`, and a row without `id` needs a number there")
+        needed = "and a row without `id` needs a plain number there (72, -0.5 or 3/4)"
+        raise BadRow(line, f"no final answer: `answer` holds no `#### ANSWER`, {needed}, not {answer.strip()[:40]!r}")
     source = row.get("source", "")
     fields = {**row, "id": str(row.get("id", digest(str(source) or "problem", row["question"]))), "answer": answer.strip()}
     if "sketch" in fields and isinstance(row.get("metadata", {}), dict):
@@ -210,9 +209,9 @@ def _is_aime(row: dict[str, Any]) -> bool:
 
 
 def _stated(row: dict[str, Any]) -> str | None:
-    answer = row.get("answer")
-    if isinstance(answer, str | int | float) and not isinstance(answer, bool) and str(answer).strip():
-        return str(answer).strip()
+    answer = text_of(row.get("answer"))
+    if answer and answer.strip():
+        return answer.strip()
     solution = str(row.get("solution", ""))
     return final_answer(solution) if _BOX.search(solution) else None
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from shared.contracts.problem import StepLabel
-from shared.problems.rows import BadRow, digest, rest
+from shared.problems.rows import BadRow, digest, rest, text_of
 
 _RATINGS = {1: StepLabel.CORRECT, 0: StepLabel.NEUTRAL, -1: StepLabel.INCORRECT, None: StepLabel.NONE}
 _PRM_ANSWER = re.compile(r"\s*#\s*Answer\s*\n\s*(?P<answer>\S.*?)\s*$", re.DOTALL)
@@ -137,8 +137,8 @@ def mr_gsm8k(row: dict[str, Any], line: int) -> dict[str, Any]:
         raise BadRow(line, "no `question`")
     if not isinstance(steps, list) or not all(isinstance(step, str) and step.strip() for step in steps):
         raise BadRow(line, "`model_output_steps` must be a list of texts, none of them empty")
-    answer = row.get("ground_truth_answer")
-    if not isinstance(answer, str | int | float) or isinstance(answer, bool) or not str(answer).strip():
+    answer = text_of(row.get("ground_truth_answer"))
+    if answer is None or not answer.strip():
         raise BadRow(line, "no final answer: no `ground_truth_answer`")
     labels = _mr_labels(row, len(steps), line)
     worked = row.get("ground_truth_solution")
@@ -146,7 +146,7 @@ def mr_gsm8k(row: dict[str, Any], line: int) -> dict[str, Any]:
     return {
         "id": str(row["uuid"]) if "uuid" in row else digest("mr-gsm8k", json.dumps(row, sort_keys=True)),
         "question": question,
-        "answer": f"{answer:g}" if isinstance(answer, float) and answer.is_integer() else str(answer).replace(",", "").strip(),
+        "answer": answer.replace(",", "").strip(),
         "solution": "\n".join(map(_gsm_text, filter(str.strip, worked.splitlines()))) if isinstance(worked, str) else None,
         "source": "mr-gsm8k",
         "steps": [{"text": _gsm_text(text), "label": label} for text, label in zip(steps, labels, strict=True)],

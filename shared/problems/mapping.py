@@ -16,7 +16,7 @@ from typing import Any
 from shared.contracts.benchmark import Benchmark, Constant, Mapping
 from shared.contracts.grading import LETTERS
 from shared.contracts.problem import Problem
-from shared.problems.rows import BadRow, digest, problem_of, rest
+from shared.problems.rows import BadRow, digest, problem_of, rest, text_of
 
 _LEVEL = re.compile(r"\D*(\d+)\D*")
 _EMPTY = (None, "")
@@ -79,9 +79,10 @@ def _plain(value: Any, field: str | Constant | None, line: int) -> str:
     """Text, or a number as text; '' for nothing."""
     if value in _EMPTY:
         return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    text = text_of(value)
+    if text is None:
         raise BadRow(line, f"{_named(field)} must be text or a number, not {json.dumps(value, default=str)[:60]}")
-    return (f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)).strip()
+    return text.strip()
 
 
 def _choices(row: Dict[str, Any], mapping: Mapping, line: int) -> tuple[str, ...]:

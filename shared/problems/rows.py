@@ -1,7 +1,9 @@
 """What all readers of publishers' rows share."""
 
 import hashlib
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +23,20 @@ class BadRow(ValueError):
 def rest(row: dict[str, Any], *used: str) -> dict[str, Scalar]:
     """What else the publisher says of a problem, as far as it is plain."""
     return {key: value for key, value in row.items() if key not in used and isinstance(value, str | int | float)}
+
+
+def text_of(value: Any) -> str | None:
+    """A text as it stands, or a number with all its digits: `1234567` of 1234567.0, `0.00001` of 1e-5. None of anything else: a
+    boolean, a list, and what is not finite (JSON's 1e999, another file's NaN).
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    # the shortest decimal that is read as this number, written out; `:g` would keep six digits of it
+    return f"{Decimal(repr(value)):f}".removesuffix(".0") if math.isfinite(value) else None
 
 
 def digest(source: str, question: Any) -> str:

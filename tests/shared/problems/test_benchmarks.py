@@ -76,6 +76,14 @@ def test_however_the_right_choice_is_named(how: str, right: Any, letter: str) ->
     assert (problem.answer, problem.choices) == (letter, ("iron", "zinc", "7"))
 
 
+def test_numbers_keep_their_digits_and_ids_stay_apart() -> None:
+    plain = Benchmark.model_validate({"name": "own", "title": "Own", "mapping": {"question": "q", "answer": "a", "id": "i"}})
+    rows = [{"q": "x", "a": 2500001.0, "i": 1234567.0}, {"q": "y", "a": 0.5, "i": 1234568.0}]
+    into = Converted()
+    found = [(problem.id, problem.answer) for problem in convert(enumerate(rows, 1), plain, into)]
+    assert (found, into.bad) == ([("1234567", "2500001"), ("1234568", "0.5")], [])
+
+
 GOOD = {"q": "Which?", "options": ["iron", "zinc"], "right": "B"}
 BAD = {
     "no question": ({}, {"q": ""}, "`q` is missing or empty (fields: options, q, right)"),
@@ -93,6 +101,7 @@ BAD = {
     "choices as text": ({}, {"options": "iron, tin"}, "must hold the choices"),
     "a choice that is a list": ({}, {"options": ["iron", ["tin"]]}, "must be text or a number"),
     "true for an answer": ({}, {"right": True}, "must be text or a number, not true"),
+    "a number that is none": ({}, {"right": float("nan")}, "must be text or a number, not NaN"),
     "a level in words": ({"level": "hardness"}, {"hardness": "hard"}, "`hardness` is 'hard': a level holds one whole number"),
     "no id": ({"id": "key"}, {}, "`key` is missing"),
     "a NUL": ({}, {"options": ["iron\0", "tin"]}, "NUL"),

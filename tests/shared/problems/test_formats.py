@@ -77,6 +77,28 @@ def test_ours() -> None:
     assert parse_line(problem.model_dump_json(), 1) == problem
 
 
+@pytest.mark.parametrize(
+    ("stated", "answer"),
+    [
+        ("1234567.0", "1234567"),
+        ("1048576.0", "1048576"),
+        ("-2500001.0", "-2500001"),
+        ("30.0", "30"),
+        ("1234567.25", "1234567.25"),
+        ("0.1", "0.1"),
+        ("1e-5", "0.00001"),
+        ("1e16", "10000000000000000"),
+        ("1e23", "1" + 23 * "0"),  # the number that was written, not the nearest one that a machine holds
+        ("12345678901234567890", "12345678901234567890"),
+    ],
+)
+def test_a_number_keeps_its_digits(stated: str, answer: str) -> None:
+    """As pandas writes a column of whole numbers that had a gap: all are floats then. It is plainly a number without `id`, too."""
+    assert parse_line(f'{{"id": "p1", "question": "How many?", "answer": {stated}}}', 1).answer == answer
+    assert parse_line(f'{{"question": "How many?", "answer": {stated}}}', 1).answer == answer
+    assert parse_line(f'{{"problem": "How many?", "answer": {stated}}}', 1).answer == answer
+
+
 BAD = {
     "gsm8k without ####": (without(GSM8K, answer="It is 600+1200 pieces."), "no final answer"),
     "gsm8k with nothing after ####": (without(GSM8K, answer="It is much.\n####"), "nothing follows"),
@@ -91,6 +113,8 @@ BAD = {
     "ours without answer": (without(OURS, "answer"), "no final answer"),
     "ours with a list": (without(OURS, answer=[30]), "`answer` must be text or a number"),
     "ours with true": (without(OURS, answer=True), "`answer` must be text or a number"),
+    "ours with infinity": (without(OURS, answer=float("inf")), "`answer` must be text or a number, not Infinity"),
+    "no id, and words": ({"question": "6 * 7?", "answer": "1,200 pens"}, "needs a plain number there (72, -0.5 or 3/4), not '1,"),
     "ours with an unknown key": (without(OURS, colour="red"), "`colour`: "),
     "ours with a wrong type": (without(OURS, level="high"), "`level`: "),
     "question not text": (without(OURS, question=7), "`question`: "),
@@ -104,7 +128,7 @@ BAD = {
 @pytest.mark.parametrize(("row", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_rows_are_refused_by_line(row: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRow) as refused:
-        parse_line(json.dumps(row), 7)
+        parse_line(json.dumps(row).replace("Infinity", "1e999"), 7)
     assert refused.value.line == 7
     assert message in refused.value.reason
     assert str(refused.value).startswith("line 7: ")

@@ -127,6 +127,11 @@ def test_mr_gsm8k() -> None:
     assert problem.metadata["question_type"] == "original" and "week" in str(problem.metadata)
 
 
+@pytest.mark.parametrize(("stated", "answer"), [(1234567.0, "1234567"), (140.0, "140"), (2.5, "2.5"), ("1,234", "1234")])
+def test_an_answer_of_mr_gsm8k_keeps_its_digits(stated: Any, answer: str) -> None:
+    assert parse_row({**MR, "ground_truth_answer": stated}, 1).answer == answer
+
+
 @pytest.mark.parametrize(
     ("changes", "labels"),
     [
