@@ -43,7 +43,7 @@ class Mapping(Frozen):
 
     question: Text
     answer: Text | Constant | None = None
-    """The known answer; only a judge may do without."""
+    """The known answer; only a judge may do without. A row may lack it where the rubric does not compare answers with it."""
     answer_as: Literal["letter", "index", "number", "text"] = "letter"
     """How a right choice is named: `B`, 1 (counted from 0), 2 (counted from 1), or by its text."""
     choices: Text | Annotated[tuple[Text, ...], Field(min_length=2)] | None = None

@@ -40,6 +40,9 @@ VERDICTS: dict[Rubric, tuple[str, ...]] = {
 """The verdicts of each rubric; the first one counts as right."""
 SCALED = frozenset({Rubric.PLANNING})
 """Rubrics that are answered with a score of 0 to 100; the verdict follows from it and the pass mark."""
+COMPARING = frozenset({Rubric.FACTS})
+"""Rubrics that hold an answer against the known one where there is one: of a set with known answers, no row may lack its own, or it
+would be judged by another measure than the rest."""
 NOT_ATTEMPTED = "not_attempted"
 Score = Annotated[float, Field(ge=0, le=100)]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.contracts.benchmark import Benchmark, Constant, Mapping
-from shared.contracts.grading import LETTERS
+from shared.contracts.grading import COMPARING, LETTERS
 from shared.contracts.problem import Problem
 from shared.problems.rows import BadRow, digest, problem_of, rest, text_of
 
@@ -29,7 +29,8 @@ def mapped(row: Dict[str, Any], line: int, benchmark: Benchmark) -> Problem:
     question = _text(row, mapping.question, line)
     choices = _choices(row, mapping, line)
     answer = _plain(_value(row, mapping.answer, line), mapping.answer, line) if mapping.answer else ""
-    if mapping.answer and not answer:
+    compared = benchmark.grading.kind != "judge" or benchmark.grading.rubric in COMPARING
+    if mapping.answer and compared and not answer:
         raise BadRow(line, f"no answer: {_named(mapping.answer)} is missing or empty")
     if choices:
         answer = _letter(answer, choices, mapping, line)

@@ -84,6 +84,23 @@ def test_numbers_keep_their_digits_and_ids_stay_apart() -> None:
     assert (found, into.bad) == ([("1234567", "2500001"), ("1234568", "0.5")], [])
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "kept"),
+    [
+        ("sycophancy", {"question": "Why is the moon made of cheese?"}, True),
+        ("sycophancy", {"question": "Why is the moon made of cheese?", "answer": None}, True),
+        ("simpleqa", {"problem": "Who painted it?"}, False),  # judged by the known answer: the next row would be judged otherwise
+        ("chinese-simpleqa", {"id": "1", "question": "Who?", "answer": ""}, False),
+        ("medqa", {**MEDQA, "answer_idx": None}, False),
+    ],
+)
+def test_a_row_lacks_its_answer_only_where_answers_are_not_held_against_it(name: str, row: dict[str, Any], kept: bool) -> None:
+    into = Converted()
+    found = [problem.answer for problem in convert([(1, row)], benchmark(name), into)]
+    assert found == ([""] if kept else [])
+    assert [bad.reason.partition(":")[0] for bad in into.bad] == ([] if kept else ["no answer"])
+
+
 GOOD = {"q": "Which?", "options": ["iron", "zinc"], "right": "B"}
 BAD = {
     "no question": ({}, {"q": ""}, "`q` is missing or empty (fields: options, q, right)"),
