@@ -134,6 +134,18 @@ class Forcing:
         return isinstance(self._prompt, str) or window is None or len(self._prompt) + len(written.ids) < window
 
 
+def made_to_answer(text: str, forced: int, tokens: int, budget: int | None) -> str:
+    """The end of a response, from the words on by which it was made to answer; '' if it was not made to.
+
+    Only behind these words may a response have more tokens than the budget, so a stored one tells, too; `forced` counts waits as
+    well.
+    """
+    if not forced or budget is None or tokens <= budget:
+        return ""
+    _, asked, said = f"{LINE_END}{text}".rpartition(CLOSING)  # a marked thought stands apart: the text begins with these words then
+    return f"{asked}{said}".strip()
+
+
 def _tokens(done: Completion) -> int:
     """What one choice wrote: its ids counted, or the server's figure."""
     [choice] = done.choices

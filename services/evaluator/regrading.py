@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.evaluator.forcing import made_to_answer
 from services.evaluator.report import Served
 from services.evaluator.sampling import graded
 from services.evaluator.weighing import reweighed
@@ -49,9 +50,10 @@ async def regrade(work: Work) -> Result:
         raise Hopeless(f"{missing} of {len(payload.keys)} samples of stage {payload.stage} of run {payload.run} are gone")
     before = [Response.model_validate(body) for body in bodies]
     problems = await _problems(work, {sample.problem_id for sample in before})
+    drawn: Any = (await work.recipe_of(payload.run)).stages[payload.stage]
     now: list[Response] = []
     for first in range(0, len(before), BATCH):
-        now += await asyncio.gather(*(_anew(work, problems, sample) for sample in before[first : first + BATCH]))
+        now += await asyncio.gather(*(_anew(work, problems, sample, drawn.budget) for sample in before[first : first + BATCH]))
         await work.progress({"step": len(now), "of": len(before)})
     model = before[0].model
     counted = _counted(model, before, now)
@@ -93,8 +95,11 @@ async def _problems(work: Work, wanted: set[str]) -> dict[str, Problem]:
     return await asyncio.to_thread(read)
 
 
-async def _anew(work: Work, problems: dict[str, Problem], sample: Response) -> Response:
-    """A sample as a record of this run, with today's verdict; a judge's stays, and so do step scores. Raises Hopeless."""
+async def _anew(work: Work, problems: dict[str, Problem], sample: Response, budget: int | None) -> Response:
+    """A sample as a record of this run, with today's verdict; a judge's stays, and so do step scores. Raises Hopeless.
+
+    `budget`: tokens after which it was made to answer.
+    """
     sample = reweighed(sample, work.stage.reward_aggregate)
     origin = sample.origin.model_copy(update={"run_id": work.lease.run_id, "stage": work.lease.stage})
     if sample.judgement is not None:
@@ -111,7 +116,8 @@ async def _anew(work: Work, problems: dict[str, Problem], sample: Response) -> R
         )
     if problem.grading.kind == "judge":
         raise Hopeless(f"problem {sample.problem_id} of {held} is graded by a judge now, and its sample has no judge's word")
-    extracted, verified, error = await graded(problem, sample.text)
+    asked_for = made_to_answer(sample.text, sample.forced, sample.completion_tokens, budget)
+    extracted, verified, error = await graded(problem, sample.text, asked_for)
     verdict = {"extracted": extracted, "verified": verified, "grading_error": error, "grader": GRADER}
     return sample.model_copy(update={"origin": origin, "answer": problem.answer, **verdict})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.evaluator.forcing import Drawn, forced_draws
+from services.evaluator.forcing import Drawn, forced_draws, made_to_answer
 from shared.answers.choice import choice_of
 from shared.answers.extract import final_answer
 from shared.answers.verify import GradingError, verify
@@ -37,7 +37,8 @@ async def sample_problem(endpoint: Endpoint, model: str, stage: EvaluateStage, p
     samples = []
     for draw, one in enumerate(drawn):
         choice = one.choice
-        extracted, verified, error = await graded(problem, choice.text)
+        asked_for = made_to_answer(choice.text, one.forced, one.tokens, stage.budget)
+        extracted, verified, error = await graded(problem, choice.text, asked_for)
         samples.append(
             Response(
                 id=f"{model}/{problem.id}#{draw}",
@@ -76,10 +77,16 @@ async def _draws(endpoint: Endpoint, question: Message, stage: EvaluateStage) ->
     ]
 
 
-async def graded(problem: Problem, text: str) -> tuple[str | None, bool, str | None]:
-    """(what the text states, whether that is right, why it could not be told), where no judge is needed to tell."""
+async def graded(problem: Problem, text: str, asked_for: str = "") -> tuple[str | None, bool, str | None]:
+    """(what the text states, whether that is right, why it could not be told), where no judge is needed to tell.
+
+    `asked_for`: its end, where it was made to answer. What is stated there counts, whatever stands above it (a box would come
+    first); where nothing is, the whole text counts.
+    """
     if problem.grading.kind == "judge":
         return None, False, None
+    if final_answer(asked_for) is not None or choice_of(asked_for, problem.choices) is not None:
+        text = asked_for
     if problem.grading.kind == "letter":
         letter = choice_of(text, problem.choices)
         return letter, letter == problem.answer, None

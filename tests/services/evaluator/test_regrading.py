@@ -189,6 +189,18 @@ async def test_a_judges_word_stays(earlier: Any, again: Any) -> None:
     assert (second.verified, found(result, "regraded")[0].judged) == (False, 1)
 
 
+@pytest.mark.parametrize(("budget", "extracted"), [(15, "2"), (50, "5"), (None, "5")])
+async def test_what_was_made_to_answer_is_graded_by_that_answer(
+    earlier: Any, again: Any, monkeypatch: pytest.MonkeyPatch, budget: int | None, extracted: str
+) -> None:
+    """As when it was drawn; a sample of 20 tokens was made to answer after 15, and only made to go on under 50."""
+    stage: dict[str, Any] = EARLIER["stages"]["measure"]  # type: ignore[index]
+    monkeypatch.setitem(EARLIER["stages"], "measure", {**stage, "budget": budget, "waits": 1})  # type: ignore[arg-type]
+    kept = sample("base", 1, 0, "We get \\boxed{5}. Hold on, 1 + 1 = 2\nThe answer is 2.", verified=False, forced=1)
+    [new] = found(await evaluate(again(earlier([kept]), {"base": [kept.id]})("base")), "sample")
+    assert (new.extracted, new.verified, new.forced) == (extracted, extracted == "2", 1)
+
+
 @pytest.mark.parametrize(("how", "weighted", "named"), [(None, 0.0, "some/prm (last)"), ("min", 1.0, "some/prm (min)")])
 async def test_votes_are_weighed_anew_by_the_stored_scores(
     ledger: Ledger, earlier: Any, again: Any, monkeypatch: pytest.MonkeyPatch, how: str | None, weighted: float, named: str
