@@ -22,6 +22,8 @@ from shared.paired import Graded, Paired, paired
 NAMES = "RUN, or RUN:MODEL where the run measured several"
 DEFAULTS = {name: field.default for name, field in Conditions.model_fields.items() if not field.is_required()}
 """Conditions that an older report does not tell, since there was no choice."""
+ASKED = ("question", "choices", "answer")
+"""What makes a problem the same one in two runs: a set may have been deleted, and added anew under its name, since the first."""
 NO_PART = ("reward",)
 """Conditions without a part in what is compared here: a reward weighs votes, and changes no sample."""
 
@@ -37,20 +39,23 @@ def compare(
     """Compare two models on the problems that both were measured on: paired difference, interval, McNemar test."""
     with gateway() as client:
         one, other = (_side(client, name, stage) for name in (first, second))
+    changed = {name for name in one.graded.keys() & other.graded if not _same(one.asked[name], other.asked[name])}
     try:
-        found = paired(one.graded, other.graded)
+        found = paired(_without(changed, one.graded), _without(changed, other.graded))
     except ValueError as error:
-        stop(f"{first} and {second}: {error}", REFUSED)
+        why = f" ({len(changed):,} of the same ids ask something else, or have another answer)" if changed else ""
+        stop(f"{first} and {second}: {error}{why}", REFUSED)
     mine, theirs = one.conditions, other.conditions
     differing = {key: (mine[key], theirs.get(key)) for key in sorted(mine) if key not in NO_PART and mine[key] != theirs.get(key)}
     if as_json:
         beside = {
             "ungraded": [one.ungraded, other.ungraded],
-            "not_compared": [len(side.graded) - found.problems for side in (one, other)],
+            "not_compared": [len(side.graded) - len(changed) - found.problems for side in (one, other)],
+            "changed_problems": len(changed),
         }
         print(json.dumps({"models": [one.name, other.name], **asdict(found), **beside, "differing_conditions": [*differing]}))
     else:
-        out.print(drawn(one, other, found, differing))
+        out.print(drawn(one, other, found, differing, len(changed)))
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Side:
     ungraded: int
     """Samples that could not be graded, and are not among them."""
     conditions: Mapping[str, Any]
+    asked: Mapping[str, Mapping[str, Any]]
+    """What each problem asks, and its answer; what older samples do not tell is not there."""
 
 
 def _side(client: Client, name: str, stage: str | None) -> Side:
@@ -71,6 +78,7 @@ def _side(client: Client, name: str, stage: str | None) -> Side:
     key = _measured(run, asked, stage, report)
     bare = key.partition("@")[0]
     graded: defaultdict[str, list[tuple[int, bool]]] = defaultdict(list)
+    asked_for: dict[str, dict[str, Any]] = {}
     stages = set()
     ungraded = 0
     for record in client.records(run, stage or key.partition("@")[2] or None, "sample"):
@@ -80,12 +88,24 @@ def _side(client: Client, name: str, stage: str | None) -> Side:
         stages.add(record["stage"])
         if body["grading_error"] is None:
             graded[body["problem_id"]].append((body["draw"], body["verified"]))
+            asked_for[body["problem_id"]] = {part: body[part] for part in ASKED if part in body}
         else:
             ungraded += 1
+    if not stages:
+        stop(f"{run}: there is no sample of `{bare}`{f' in `{stage}`: it was not measured there' if stage else ''}", REFUSED)
     if len(stages) > 1:
         stop(f"{run}: `{bare}` was measured by several stages: name one with --stage ({', '.join(sorted(stages))})", REFUSED)
     in_order = {one: [right for _, right in sorted(found)] for one, found in graded.items()}
-    return Side(f"{run}:{bare}", in_order, ungraded, {**DEFAULTS, **report["models"][key]["conditions"]})
+    return Side(f"{run}:{bare}", in_order, ungraded, {**DEFAULTS, **report["models"][key]["conditions"]}, asked_for)
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two problems of one id are the same, as far as both tell."""
+    return all(one[part] == other[part] for part in one.keys() & other)
+
+
+def _without(names: set[str], graded: Graded) -> Graded:
+    return {name: flags for name, flags in graded.items() if name not in names}
 
 
 def _measured(run: str, model: str, stage: str | None, report: Mapping[str, Any]) -> str:
@@ -105,8 +125,8 @@ def _measured(run: str, model: str, stage: str | None, report: Mapping[str, Any]
     return key
 
 
-def drawn(one: Side, other: Side, found: Paired, differing: Mapping[str, tuple[Any, Any]]) -> RenderableType:
-    """Both accuracies, their difference, and what must be known to read it."""
+def drawn(one: Side, other: Side, found: Paired, differing: Mapping[str, tuple[Any, Any]], changed: int = 0) -> RenderableType:
+    """Both accuracies, their difference, and what must be known to read it. `changed`: problems that are not the same ones."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     table.add_column("model", overflow="fold")
     table.add_column("pass@1", justify="right", no_wrap=True)
@@ -124,10 +144,13 @@ def drawn(one: Side, other: Side, found: Paired, differing: Mapping[str, tuple[A
         for side in (one, other)
         for count, what in (
             (side.ungraded, "samples could not be graded, and are not compared"),
-            (len(side.graded) - found.problems, "of its problems the other has no graded sample of"),
+            (len(side.graded) - changed - found.problems, "of its problems the other has no graded sample of"),
         )
         if count
     ]
+    if changed:
+        words = "problems ask something else in the other run, or have another answer there, and are not compared"
+        left_out.append(Text(f"{changed:,} {words}", style="yellow"))
     warning = [
         Text(f"Not comparable: they differ in {key} ({mine} and {theirs})", style="red")
         for key, (mine, theirs) in differing.items()

@@ -100,6 +100,58 @@ def test_a_model_of_several_stages_needs_one_named() -> None:
     assert result.exit_code == 2 and "name one with --stage (later, measure)" in result.stderr
 
 
+def asked(records: list[dict[str, Any]], count: int = 40, **parts: Any) -> list[dict[str, Any]]:
+    """These samples, each with what its problem asks; `parts`: what the first `count` problems ask instead."""
+    held = {"question": "1 + 1?", "choices": [], "answer": "2"}
+    told = []
+    for record in records:
+        mine = parts if int(record["body"]["problem_id"][1:]) < count else {}
+        told.append({**record, "body": {**record["body"], **{key: mine.get(key, held[key]) for key in held | parts}}})
+    return told
+
+
+def side(model: str) -> list[dict[str, Any]]:
+    return [record for record in RECORDS if record["body"]["model"] == model]
+
+
+@pytest.mark.parametrize(
+    ("parts", "count", "changed"),
+    [
+        ({}, 40, 0),
+        ({"question": "1 + 2?"}, 12, 12),
+        ({"answer": "3"}, 1, 1),
+        ({"choices": ["2", "3"]}, 12, 12),
+    ],
+)
+def test_problems_that_are_not_the_same_any_more_are_left_out(parts: dict[str, Any], count: int, changed: int) -> None:
+    """As where a set was deleted, and added anew under its name, between two runs."""
+    records = [*asked(side("journey")), *asked(side("shortcut"), count, **parts), sample("shortcut", 50, 0, True)]
+    found = json.loads(longthought("r:shortcut", "r:journey", "--json", records=records).stdout)
+    assert (found["problems"], found["changed_problems"], found["not_compared"]) == (40 - changed, changed, [1, 0])
+    assert found["only_second"] == sum(n >= 10 for n in range(changed, 30))
+    shown = longthought("r:shortcut", "r:journey", records=records).stdout
+    words = f"{changed} problems ask something else in the other run, or have another answer there, and are not compared"
+    assert (words in shown) == (changed > 0)
+
+
+def test_what_older_samples_do_not_tell_is_not_held_against_them() -> None:
+    old = [{**one, "body": {key: part for key, part in one["body"].items() if key != "choices"}} for one in asked(side("journey"))]
+    for records in ([*side("journey"), *asked(side("shortcut"))], [*old, *asked(side("shortcut"), choices=["2", "3"])]):
+        found = json.loads(longthought("r:shortcut", "r:journey", "--json", records=records).stdout)
+        assert (found["problems"], found["changed_problems"]) == (40, 0)
+
+
+def test_nothing_is_compared_where_no_problem_is_the_same() -> None:
+    records = [*asked(side("journey")), *asked(side("shortcut"), question="1 + 2?")]
+    result = longthought("r:shortcut", "r:journey", records=records)
+    assert result.exit_code == 2 and "(40 of the same ids ask something else, or have another answer)" in result.stderr
+
+
+def test_a_model_that_the_stage_did_not_measure_is_said() -> None:
+    result = longthought("r:shortcut", "r:journey", "--stage", "later", records=[])
+    assert result.exit_code == 2 and "r: there is no sample of `shortcut` in `later`: it was not measured there" in result.stderr
+
+
 def test_no_problem_in_common_is_said() -> None:
     result = longthought("r:shortcut", "r:journey", records=[sample("journey", 1, 0, True), sample("shortcut", 2, 0, True)])
     assert result.exit_code == 2 and "no problem in common" in result.stderr
