@@ -14,9 +14,23 @@ TOKEN_UNIT = "words, numbers and marks (regular expression)"
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|\w+|[^\w\s]")
 
 
+_UNSPACED = "\u0e00-\u109f\u1780-\u17ff\u3005-\u312f\u31a0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+"""Thai, Lao, Tibetan, Burmese, Khmer, Chinese and Japanese: nothing stands between their words."""
+_LETTER = rf"[^\W{_UNSPACED}]"
+"""A letter, figure or underscore of a script that sets words apart by spaces."""
+
+
 @lru_cache
-def _pattern(ngram: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(ngram)}(?!\w)", re.IGNORECASE)
+def words_of(ngram: str) -> re.Pattern[str]:
+    """What finds an n-gram as whole words, whatever its case and the white space between them.
+
+    A word ends where no further letter follows. An end of the n-gram that is no such letter (a Chinese character, a mark) may stand
+    anywhere: in a script without spaces, nothing tells where a word ends.
+    """
+    between = r"\s+".join(map(re.escape, ngram.split()))
+    before = f"(?<!{_LETTER})" if re.match(rf"\s*{_LETTER}", ngram) else ""
+    behind = f"(?!{_LETTER})" if re.search(rf"{_LETTER}\s*\Z", ngram) else ""
+    return re.compile(f"{before}{between}{behind}", re.IGNORECASE)
 
 
 class Statistics:
@@ -25,7 +39,7 @@ class Statistics:
     def __init__(self, ngrams: tuple[str, ...] = ()) -> None:
         """`ngrams`: words to be counted beside those of NGRAMS."""
         self.count = 0
-        self._patterns = {ngram: _pattern(ngram) for ngram in dict.fromkeys((*NGRAMS, *(one.casefold() for one in ngrams)))}
+        self._patterns = {ngram: words_of(ngram) for ngram in dict.fromkeys((*NGRAMS, *(one.casefold() for one in ngrams)))}
         self.turns: Counter[int] = Counter()
         """Number of wrong turns (backtracks) -> thoughts that take so many."""
         self._sums: Counter[str] = Counter()

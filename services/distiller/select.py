@@ -3,7 +3,6 @@
 All are read once for their figures; whole texts are held of one problem at a time.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from hashlib import sha256
 from services.distiller.words import ngrams, words
 from shared.contracts.stages import SelectStage
 from shared.contracts.thought import Response
+from shared.statistics import words_of
 
 SHINGLE = 3
 """Two responses are as alike as their runs of so many words (Jaccard)."""
@@ -43,7 +43,7 @@ class Survey:
 
 def survey(stage: SelectStage, responses: Iterable[tuple[str, Response]]) -> Survey:
     """Reads all responses, each with its stage's name, in the order of the stages. Of equal texts the first is a candidate."""
-    patterns = {ngram: _pattern(ngram) for ngram in stage.contains}
+    patterns = {ngram: words_of(ngram) for ngram in stage.contains}
     found, seen = Survey(), set()
     for name, response in responses:
         found.considered += 1
@@ -95,12 +95,6 @@ def _unfit(response: Response, stage: SelectStage, counts: Mapping[str, int], se
     if sum(counts.values()) < stage.at_least:
         return "too few n-grams"
     return "the same text as another" if seen else None
-
-
-def _pattern(ngram: str) -> re.Pattern[str]:
-    """An n-gram as whole words, whatever the white space between them. Within Chinese, which has none, all is one word."""
-    between = r"\s+".join(re.escape(word) for word in ngram.split())
-    return re.compile(rf"(?<!\w){between}(?!\w)", re.IGNORECASE)
 
 
 def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:

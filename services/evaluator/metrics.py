@@ -4,13 +4,13 @@ Notation: a problem has n graded samples, c of them right. Every problem weighs 
 """
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from shared.answers.canonical import canonical
 from shared.answers.vote import majority
 from shared.contracts.thought import Response
+from shared.statistics import words_of
 
 Counts = Sequence[tuple[int, int]]
 """(n, c) of every problem, n at least 1."""
@@ -91,6 +91,5 @@ def share(flags: Sequence[bool]) -> float:
 
 
 def keyword_rates(texts: Sequence[str], keywords: Sequence[str]) -> dict[str, float]:
-    """Share of texts that hold each keyword as a word of its own, whatever its case."""
-    patterns = {word: re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE) for word in keywords}
-    return {word: share([bool(pattern.search(text)) for text in texts]) for word, pattern in patterns.items()}
+    """Share of texts that hold each keyword as a word of its own, whatever its case; of scripts without spaces, anywhere."""
+    return {word: share([bool(words_of(word).search(text)) for text in texts]) for word in keywords}

@@ -56,6 +56,11 @@ async def test_n_grams_are_whole_words_of_what_verified():
     assert (report.considered, report.chosen, report.problems, report.chosen_from) == (7, 2, 1, {"a": 2})
 
 
+async def test_n_grams_of_chinese_are_found_within_a_sentence():
+    found, report = await selected([response(0, text="等等让我检查一下。18"), response(1, text="是18。")], contains=("让我检查",))
+    assert ([one.id for one in found], report.ngrams) == (["p1#0"], {"让我检查": NgramCount(times=1, responses=1)})
+
+
 @pytest.mark.parametrize(("at_least", "ids"), [(0, ["p1#0", "p1#1", "p1#6"]), (2, ["p1#0", "p1#6"]), (3, ["p1#0"]), (4, [])])
 async def test_how_many_are_wanted(at_least, ids):
     found, _ = await selected(WAITS, at_least=at_least, per_problem=9)

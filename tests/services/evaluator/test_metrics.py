@@ -86,3 +86,8 @@ def test_majority_right_is_the_expectation_over_fair_tie_breaks(answers: list[st
 def test_keywords_are_words_of_their_own() -> None:
     texts = ["Wait, no.", "The waiter waits.", "... wait!", ""]
     assert metrics.keyword_rates(texts, ["wait", "Alternatively"]) == {"wait": 0.5, "Alternatively": 0.0}
+
+
+def test_keywords_of_a_script_without_spaces_are_found_within_a_sentence() -> None:
+    texts = ["等等让我检查一下", "好的，等等，我再想想", "我们等一下"]
+    assert metrics.keyword_rates(texts, ["等等", "等", "不"]) == {"等等": pytest.approx(2 / 3), "等": 1.0, "不": 0.0}
