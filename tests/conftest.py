@@ -28,15 +28,27 @@ def pytest_configure() -> None:
     os.environ.pop("COLUMNS", None)
 
 
+SHARED = {"smollm_engine", "stack"}
+"""Fixtures that are made once a process, and take long."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` runs two processes: all that starts engines goes into one of them, and begins first; the rest by files."""
+    """`make test` runs two processes: all that shares an engine or a house goes into one of them; the rest by files, those that
+    start engines of their own first.
+    """
     for item in items:
-        starts_engines = item.get_closest_marker("engine") or item.get_closest_marker("system")
-        item.add_marker(pytest.mark.xdist_group("engines" if starts_engines else item.nodeid.partition("::")[0]))
+        shares = SHARED & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("engines" if shares else item.nodeid.partition("::")[0]))
         if item.get_closest_marker("engine") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(ENGINE_TEST_SECONDS))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "engines")
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.get_closest_marker("xdist_group").args[0] == "engines":
+        return 0
+    return 1 if item.get_closest_marker("engine") or item.get_closest_marker("system") else 2
 
 
 @pytest.fixture
