@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?P<value>[-+]?[$€£\\(]*[-+]?[\d.].*)$", re.MULTILINE)
+_HEADING = re.compile(r"\(?\d+(?:\.\d+)*(?:\\?[.):、．）：]+(?:\s+\S|[^\W\d_])|\s*[-–—]\s+[A-Z][a-z]|\s+[A-Z][a-z])")
+"""What a numbered Markdown heading of the fourth level begins with (`#### 2. Simplify`, `#### 2.1 Check`): no answer."""
 _PHRASE = re.compile(  # the value is only looked at, so that a line may state an answer twice: the last one counts
     r"""\banswer
         (?:[ ]to[ ](?:the|this)[ ](?:question|problem))?
@@ -50,7 +52,7 @@ def final_answer(text: str) -> str | None:
         ]
         answers = (_sentence(match, text) for match in later if match.re is not _HASHES)
         return next((answer for answer in answers if answer and not {'"', "\\"} & {answer[0], answer[-1]}), box.content)
-    values = (_trim(match["value"]) if match.re is _HASHES else _sentence(match, text) for match in stated)
+    values = (_hashed(match) if match.re is _HASHES else _sentence(match, text) for match in stated)
     return next((value for value in values if value), None)
 
 
@@ -107,6 +109,12 @@ def _bare(text: str) -> str | None:
     r"""The argument of `\boxed 72`."""
     match = re.match(r"[-+]?[\w.,/]+", text)
     return match.group() if match else None
+
+
+def _hashed(match: re.Match[str]) -> str:
+    """The answer behind `####`; '' if that is a numbered heading."""
+    value = _trim(match["value"])
+    return "" if _HEADING.match(value) else value
 
 
 def _sentence(match: re.Match[str], text: str) -> str:

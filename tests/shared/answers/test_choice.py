@@ -56,6 +56,7 @@ NUMBERS = ("0.5", "2", r"$\frac{3}{4}$", "1,000")
         ("C is the answer.", "C"),
         ("I would choose B.", "B"),
         ("We pick (A) here", "A"),
+        ("The answer is (C).\n\n#### 3. Summary\nAspirin thins blood.", "C"),
         # the choice's own text
         ("The answer is aspirin.", "C"),
         ("The answer is a beta blocker.", "B"),
