@@ -7,6 +7,8 @@ answers, but different forms need not be different ones (`verify` asks a compute
 import re
 from fractions import Fraction
 
+from shared.answers.measures import scale, without_plain_unit, without_unit
+
 MAX_DIGITS = 400
 """Longer numbers stay text: no answer needs them, and powers of ten are cheap to write and dear to compute."""
 
@@ -24,22 +26,6 @@ _NUMBER = re.compile(
         )(?P<rest>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_UNIT = re.compile(r"(?P<word>[A-Za-z]+)\.?(?:[ /.'-]+[A-Za-z]+)*[ .]*(?:\^\s*\{?[23]\}?|[²³])?")
-_SHORT_UNITS = frozenset(
-    [
-        *("cm", "mm", "km", "dm", "kg", "mg", "ml", "mL", "cc", "ft", "in", "yd", "mi", "oz", "lb", "lbs"),
-        *("hr", "hrs", "min", "mins", "secs", "mph", "kmh", "kph", "USD"),
-    ]
-)
-_AFTER = frozenset({"€", "£", "$", "m²", "m³"})
-"""What may follow a number at once and is surely no factor."""
-_NOT_UNITS = frozenset(
-    [
-        *("pi", "sqrt", "sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "mod", "choose"),
-        *("and", "or", "to", "over", "times", "plus", "minus", "base", "abc", "abcd", "if", "for", "when", "not"),
-    ]
-)
-_MAGNITUDES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _CHOICE = re.compile(r"\(\s*([A-Z])\s*\)|([A-Z])[.):]?")
 _ASSIGNED = re.compile(r"[A-Za-z]\s*=(?P<value>[^=]+)")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-]+[^\W\d_]+)*")
@@ -111,11 +97,11 @@ def number_in(text: str) -> Fraction | None:
     match = _NUMBER.fullmatch(text.strip().rstrip(".")) if len(text) <= MAX_DIGITS else None
     if match is None or (match["sign"] and match["sign2"]):
         return None
-    scale = _scale(match["rest"])
+    factor = scale(match["rest"])
     value = _magnitude(match)
-    if scale is None or value is None:
+    if factor is None or value is None:
         return None
-    return -value * scale if "-" in (match["sign"], match["sign2"]) else value * scale
+    return -value * factor if "-" in (match["sign"], match["sign2"]) else value * factor
 
 
 def is_number(form: str) -> bool:
@@ -129,13 +115,13 @@ def is_words(form: str) -> bool:
 
 
 def _respell(answer: str) -> str:
-    text = answer.strip()
+    text = without_unit(answer.strip())
     for pattern, new in _SPELLINGS:
         text = pattern.sub(new, text)
     text = text.strip().rstrip(".").strip()
     while len(text) > 1 and text[0] == text[-1] == "$":
         text = text[1:-1].strip()
-    return text
+    return without_plain_unit(text)
 
 
 def _magnitude(match: re.Match[str]) -> Fraction | None:
@@ -160,27 +146,6 @@ def _ratio(above: str, below: str, whole: str | None) -> Fraction | None:
 def _decimal(digits: str) -> Fraction:
     digits = digits.replace(",", "")
     return Fraction(f"0{digits}" if digits.startswith(".") else digits.rstrip(".") or "0")
-
-
-def _scale(rest: str) -> int | None:
-    """What follows a number, as a factor: 1 for nothing, a percent sign or a unit, 1000 for "thousand"; None for aught else."""
-    attached = not rest.startswith(" ")
-    rest = rest.strip().removeprefix("%").strip()
-    if not rest or rest in _AFTER:
-        return 1
-    unit = _UNIT.fullmatch(rest)
-    if unit is None:
-        return None
-    word = unit["word"]
-    if attached and word not in _SHORT_UNITS:
-        return None  # 6abc is a product
-    if word.lower() in _MAGNITUDES:
-        further = _scale(rest[len(word) :])
-        return None if further is None else _MAGNITUDES[word.lower()] * further
-    if not _NOT_UNITS.isdisjoint(re.findall(r"[A-Za-z]+", rest.lower())):
-        return None
-    is_unit = word in _SHORT_UNITS or (len(word) >= 3 and re.search("[aeiou]", word.lower()))
-    return 1 if is_unit else None
 
 
 def _split(text: str) -> tuple[str, list[str], str] | None:
