@@ -7,7 +7,8 @@ answers, but different forms need not be different ones (`verify` asks a compute
 import re
 from fractions import Fraction
 
-from shared.answers.measures import scale, without_plain_unit, without_unit
+from shared.answers.expressions import Unreadable, evaluate, tokens_of
+from shared.answers.measures import NUMERALS, is_note, scale, without_plain_unit, without_unit
 
 MAX_DIGITS = 400
 """Longer numbers stay text: no answer needs them, and powers of ten are cheap to write and dear to compute."""
@@ -27,13 +28,24 @@ _NUMBER = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CHOICE = re.compile(r"\(\s*([A-Z])\s*\)|([A-Z])[.):]?")
-_ASSIGNED = re.compile(r"[A-Za-z]\s*=(?P<value>[^=]+)")
+_ASSIGNED = re.compile(r"(?P<letter>[A-Za-z])\s*=(?P<value>[^=]+)")
+_VARIABLE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]")
+_NOTED = re.compile(r"(?P<said>.*\S) \((?P<note>[^()]+)\)")
+_SUM = re.compile(r"[\d\s.,$]+(?:[-+*/×][\d\s.,$]+)+")
+_BASED = re.compile(
+    r"(?P<digits>-?\d[0-9A-Za-z]*|\(-?\d[0-9A-Za-z]*\)) ?(?:_ ?[{(]{0,2} ?(?:base ?)?|\(? ?base )(?P<base>\d+|[a-z]+) ?[)}]{0,2}"
+)
+"""A numeral with its base, as 40_9: `(40)_9`, `40_{nine}`, `40 (base 9)`."""
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ '-]+[^\W\d_]+)*")
 _SPELLINGS = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
         (r"^([-+$]?\d{1,3}) (\d{3})((?: \d{3})*)(?= ?[%€£]?$)", r"\1,\2\3"),  # 1 000 is 1,000
         (r"(?<=\d) ?pct\b", "%"),
+        (r"^US ?(?=\\?\$ ?\d)", ""),
+        (r"^(?:\\approx(?![A-Za-z])|≈) ?(?=[-\d.\\$])", ""),
+        (r"(?<![⁰¹²³⁴⁵⁶⁷⁸⁹]) ?√ ?(\d+(?:,\d{3})*(?:\.\d+)?|[A-Za-z](?![A-Za-z]))", r"\\sqrt{\1}"),
+        (r"(?<![⁰¹²³⁴⁵⁶⁷⁸⁹]) ?√ ?\(([^()]+)\)", r"\\sqrt{\1}"),
         (r"(?<=\d)(?:\\[,!;]|\{,\}|,\\!)(?=\d{3}(?!\d))", ","),  # 10\,080, 10{,}080 and 10,\!080 are 10,080
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:left|right|displaystyle|[bB]igg?[lr]?)(?![A-Za-z])", ""),
@@ -75,9 +87,12 @@ def _form(answer: str) -> str:
     text = _respell(answer)
     if choice := _CHOICE.fullmatch(text):
         return choice[1] or choice[2]
-    number = number_in(text)
+    number = _noted(text) if text.endswith(")") else number_in(text)
     if number is not None:
         return str(number)
+    if (based := _BASED.fullmatch(text)) and (base := based["base"]) and (NUMERALS.get(base) or base.isdigit()):
+        base = str(NUMERALS.get(base, base))
+        return f"{based['digits'].strip('()')}_{base if len(base) == 1 else f'{{{base}}}'}"
     if (assigned := _ASSIGNED.fullmatch(text)) and (number := number_in(assigned["value"].strip())) is not None:
         return str(number)
     parts = _split(text)
@@ -86,10 +101,42 @@ def _form(answer: str) -> str:
         if len(inner) == 1 and (opening, closing) == ("(", ")") and (number := number_in(inner[0])) is not None:
             return str(number)
         if len(inner) > 1 and all(inner):
-            return opening + ",".join(_form(part) for part in inner) + closing
+            return opening + ",".join(_parts(inner)) + closing
     if _WORDS.fullmatch(text):
         return text.casefold()
     return _squeeze(text)
+
+
+def _parts(parts: list[str]) -> list[str]:
+    """Canonical parts of a list.
+
+    `x = 1, x = 2` (and `x = 1, 2`) are values of x. Values of several letters stand in the order of the letters, as they would in
+    a tuple: `y = 3, x = 4` is `4,3`. Any other list keeps its letters.
+    """
+    named = [_ASSIGNED.fullmatch(part) for part in parts]
+    values = {match["letter"]: match["value"] for match in named if match and not _VARIABLE.search(match["value"])}
+    if len(values) == len(parts):  # (x, y, z, w) is the custom
+        return [_form(values[letter]) for letter in sorted(values, key=lambda letter: (letter == "w" and "x" in values, letter))]
+    bare = [match["value"] if match else part for match, part in zip(named, parts, strict=True)]
+    if len(values) == 1 and (all(named) or not any(named[1:])):
+        return [_form(part) for part in bare]
+    return [
+        f"{match['letter']}={_form(match['value'])}" if match else _form(part) for match, part in zip(named, parts, strict=True)
+    ]
+
+
+def _noted(text: str) -> Fraction | None:
+    """The number in `5 (five)`, `12 (cm)` and `72 (48 + 24)`: a note that says the same; None where it says anything else."""
+    noted = _NOTED.fullmatch(text) if len(text) <= MAX_DIGITS else None
+    number = number_in(noted["said"]) if noted else None
+    if noted is None or number is None:
+        return None
+    if not _SUM.fullmatch(noted["note"]):
+        return number if is_note(noted["note"], number) else None
+    try:
+        return number if evaluate(tokens_of(noted["note"])).amount == number else None
+    except Unreadable:
+        return None
 
 
 def number_in(text: str) -> Fraction | None:

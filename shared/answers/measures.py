@@ -112,6 +112,14 @@ def _are_plain(words: str) -> bool:
     return not any(word in kind or word.removesuffix("s") in kind for word in words.lower().split() for kind in changing)
 
 
+def is_note(words: str, number: Fraction) -> bool:
+    """Whether words in brackets behind a number leave it as it is: the same number, or a unit."""
+    numerals = [NUMERALS.get(word) for word in re.split(r"[ -]+", words.lower())]
+    if any(value is not None for value in numerals):  # five, twenty-one
+        return None not in numerals and len(numerals) <= 2 and sum(value or 0 for value in numerals) == number
+    return scale(f" {words}") == 1 and _are_plain(words)
+
+
 def without_unit(answer: str) -> str:
     r"""`answer` without the unit that LaTeX sets as text at its end, whatever number or formula it follows: `288\pi\text{ in}^3`.
 

@@ -31,6 +31,7 @@ LOOK_SECONDS = 1.0
 _SPACED_DIGITS = re.compile(r"\d \d")
 _LISTED = re.compile(r"\d\s*,\s+\d")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}")
+_PERCENT = re.compile(r"%|(?<![A-Za-z])per ?cent(?![A-Za-z])")
 _BASED = re.compile(r"(?P<digits>-?\w+)_(?:\d|\{\d+\})")
 """A numeral with its base, as 204_5: algebra would drop the base."""
 
@@ -102,9 +103,10 @@ def decide(gold: str, answer: str) -> bool | None:
 
 def _equal_as_percentage(gold: str, left: str, answer: str, right: str) -> bool:
     """50% = 0.5: one side, and only one, is a percentage of the other."""
-    if ("%" in gold) == ("%" in answer):
+    percents = [_PERCENT.search(side) is not None for side in (gold, answer)]
+    if percents[0] == percents[1]:
         return False
-    return Fraction(left) / (100 if "%" in gold else 1) == Fraction(right) / (100 if "%" in answer else 1)
+    return Fraction(left) / (100 if percents[0] else 1) == Fraction(right) / (100 if percents[1] else 1)
 
 
 class _Workers:

@@ -27,6 +27,7 @@ ENDLESS = "9^{9^{9^{9}}}"
         # decided without algebra
         ("72", "72", True), ("72", "$72.00", True), ("72", "72 apples", True), ("1/2", "0.5", True), ("12", "-12", False),
         ("12", "1 2", False), ("50%", "0.5", True), ("0.5", r"50\%", True), ("50", "50%", True), ("50", "0.5", False),
+        ("0.5", "50 percent", True), ("50 per cent", "1/2", True), ("50%", "50 percent", True), ("0.5", "50 percentiles", False),
         ("1/3", "0.333", False), ("B", "(B)", True), ("B", "C", False), ("Evelyn", "evelyn", True), ("3", "three", False),
         ("204_5", "204_{5}", True), ("204_5", "204", True), ("204_5", "204_6", False), ("204", "204_5", False), ("7", "", False),
         # left to algebra
@@ -45,12 +46,16 @@ def test_two_numbers_are_always_decided(one: object, other: object) -> None:
 RIGHT = [
     (r"\frac{\sqrt3}{3}", r"\frac{1}{\sqrt{3}}"), ("6r^2-4r-24", "-24 - 4r + 6r^{2}"), ("(a+5)(b+2)", "(b+2)(a+5)"),
     ("y = -2x", "-2x"), ("-2,1", "1,-2"), (r"3 \pm 2 \sqrt{2}", r"3+2\sqrt2, 3-2\sqrt2"), ("-2 + 7i", "7i-2"), ("1024", "2^{10}"),
+    ("(3,4)", "y=4,x=3"), (r"\frac{\sqrt{3}}{2}", "√3/2"), (r"16\sqrt{3}", r"8\sqrt{12} \text{ cm}^2"),
     (r"\begin{pmatrix} -1/3 \\ 2/3 \end{pmatrix}", r"\begin{pmatrix} -\frac13 \\ \frac23 \end{pmatrix}"), ("120", "5!"),
 ]  # fmt: skip
 WRONG = [
     ("12", "1,2"), ("3", r"3\pi"), (r"3\pi", "3"), ("6", "6xy"), ("3", "72 apples and 3 pears"), ("12", "12 or 13"),
     ("(1,2)", "(2,1)"), ("(1,2)", "[1,2]"), ("p - q", "q - p"), ("5r^5", "5r^4"), ("2k", "2"), ("1 - 12i", "1+12i"), ("5", "2x=10"),
-    ("y = -2x", "y=2x"), ("8", "8^"), ("8", "{8"), ("9", "9)("), ("3", r"\infty"), ("5", "x"),
+    ("y = -2x", "y=2x"), ("8", "8^"), ("8", "{8"), ("9", "9)("), ("(3,4)", "y=3,x=4"), ("5", "5 halves"), ("5", "5 squared"),
+    ("5", "5 (six)"),
+    (r"2\pi", r"2\pi\text{ million}"), ("36", "36m^2"), ("2", "2 (3 + 4)"),
+    ("3", r"\infty"), ("5", "x"),
 ]  # fmt: skip
 
 
