@@ -7,26 +7,35 @@ has none; the last number is never guessed.
 import re
 from dataclasses import dataclass
 
+from shared.answers.canonical import canonical
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(?P<value>[-+]?[$€£\\(]*[-+]?[\d.].*)$", re.MULTILINE)
 _HEADING = re.compile(r"\(?\d+(?:\.\d+)*(?:\\?[.):、．）：]+(?:\s+\S|[^\W\d_])|\s*[-–—]\s+[A-Z][a-z]|\s+[A-Z][a-z])")
 """What a numbered Markdown heading of the fourth level begins with (`#### 2. Simplify`, `#### 2.1 Check`): no answer."""
 _PHRASE = re.compile(  # the value is only looked at, so that a line may state an answer twice: the last one counts
-    r"""\banswer
-        (?:[ ]to[ ](?:the|this)[ ](?:question|problem))?
-        [*_]{0,2}\s*
-        (?: is[*_]{0,2}[ ]?:? | [:=] | (?:must|should|will|would|has[ ]to)[ ]be:? )
+    r"""(?: (?<!\bthis[ ])\banswer
+            (?:[ ]to[ ](?:the|this)[ ](?:question|problem))?
+            [*_]{0,2}\s*
+            (?: is[*_]{0,2}[ ]?:? | [:=] | (?P<modal>must|should|will|would|has[ ]to)[ ]be:? )
+          | 答案[*_]{0,2}\s*(?:应该|应)?(?:[是为][:：]?|[:：])(?!否|不|什么|多少|正确|错|对的) )
         [*_]{0,2}[ \t]*
         (?=(?P<value>[^\n]{0,1000}))""",
     re.IGNORECASE | re.VERBOSE,
 )
 _NEXT_LINE = re.compile(r"\s*(?P<value>[^\n]*)")
 _MATH = re.compile(r"\$\$(?P<a>[^$]+)\$\$|\$(?P<b>[^$]+)\$(?!\d)|\\\((?P<c>.+?)\\\)|\\\[(?P<d>.+?)\\\]")
-_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b")
+_SENTENCE_END = re.compile(
+    r"[.!?;](?=\s|$)|[ ,]+(?:because|since|so|which)\b|[。！？；]|[,，、]?\s*(?:因为|由于|所以|因此|其中|即)"
+)
+_ADVERB = re.compile(
+    r"(?:(?:therefore|thus|hence|then|actually|indeed|simply|clearly|exactly|still|in fact|equal to)\b[,:]?\s+)+", re.IGNORECASE
+)
+"""What may stand between "the answer is" and the answer, and is no part of it."""
 _AND = r"(?:\\(?:text|mbox|mathrm)\s*\{\s*(?:and|or)\s*\}|and|or)"
 _BETWEEN = re.compile(rf"(?:[\s,;$*]|\\[()\[\],;:! ]|\\q?quad)*(?:{_AND}(?:[\s,;$*]|\\[()\[\],;:! ]|\\q?quad)*)?", re.IGNORECASE)
 """What stands between the boxes of one enumeration."""
-_FINAL = re.compile(r"final\W+answer", re.IGNORECASE)
+_FINAL = re.compile(r"final\W+answer|最终答案", re.IGNORECASE)
 _IS = re.compile(r"(?:the|there|a|an|[A-Z][a-z]+)\b[^.]*?\b(?:is|are|equals)\s+(?P<value>\$?[-+\d\\(\[{.][^ ]*(?:\s*\\?%)?)$")
 """A whole sentence behind "Final answer:", which ends in a number."""
 MAX_BOXES = 100
@@ -35,6 +44,34 @@ _COMMENTS = frozenset(
     ("correct", "right", "wrong", "incorrect", "not", "found", "obtained", "therefore", "that", "what", "clear", "still", "also")
 )
 """Words that follow "the answer is" where an answer is talked about, not stated."""
+_REMARKS = frozenset(
+    [
+        *("rounded", "reasonable", "consistent", "helpful", "supported", "based", "given", "expected", "expressed", "written"),
+        *(
+            "confirmed",
+            "verified",
+            "checked",
+            "valid",
+            "plausible",
+            "sensible",
+            "realistic",
+            "accurate",
+            "shown",
+            "boxed",
+            "derived",
+        ),
+        *("explained", "stated", "justified", "as", "in", "close", "unique", "satisfied", "useful"),
+    ]
+)
+"""Words that do so where an answer was stated before; alone, some of them may be one."""
+_CONDITION = re.compile(
+    r"(?:an? )?(?:positive|negative|non-?negative|whole|natural|real|rational|integer|even|odd|prime|greater|less|larger|smaller|"
+    r"between|expressed|given|written)\b"
+)
+"""What an answer "must be" where it is not stated itself."""
+_PLACES = re.compile(r"\d+ (?:decimal|significant)")
+_MATHEMATICAL = re.compile(r"[\d\\^=+]")
+_LETTER = re.compile(r"\(?[A-Z](?:$|[).:,\s])")
 
 
 def final_answer(text: str) -> str | None:
@@ -50,10 +87,26 @@ def final_answer(text: str) -> str | None:
         later = [
             match for match in stated if match.start() > box.end and _FINAL.search(text[max(0, match.start() - 6) : match.end()])
         ]
-        answers = (_sentence(match, text) for match in later if match.re is not _HASHES)
-        return next((answer for answer in answers if answer and not {'"', "\\"} & {answer[0], answer[-1]}), box.content)
-    values = (_hashed(match) if match.re is _HASHES else _sentence(match, text) for match in stated)
-    return next((value for value in values if value), None)
+        answers = ((match, _sentence(match, text)) for match in later if match.re is not _HASHES)
+        meant = (answer for match, answer in answers if answer and not _is_remark(match, answer))
+        return next((answer for answer in meant if not {'"', "\\"} & {answer[0], answer[-1]}), box.content)
+    remark = None
+    for match in stated:
+        value = _hashed(match) if match.re is _HASHES else _sentence(match, text)
+        if remark is not None and not (_MATHEMATICAL.search(value) or _LETTER.match(value)):
+            continue
+        if value and not _is_remark(match, value):
+            return value
+        remark = remark or value or None
+    return remark
+
+
+def _is_remark(match: re.Match[str], value: str) -> bool:
+    """Whether words about an answer follow: "The answer is rounded to ...", "the answer must be positive"."""
+    word = re.match(r"[a-z]+", value)
+    if word is None or match.re is _HASHES or _MATHEMATICAL.search(_PLACES.sub("", value)):
+        return False
+    return word.group() in _REMARKS or (match["modal"] is not None and _CONDITION.match(value) is not None)
 
 
 def last_box(text: str) -> str | None:
@@ -72,8 +125,9 @@ class _Boxes:
 
 
 def _last_boxes(text: str) -> _Boxes | None:
-    """The last box that is closed and not empty, and those enumerated with it."""
+    """The last box that is closed and not empty, and those enumerated with it; one that is repeated is one."""
     found: _Boxes | None = None
+    forms: set[str] = set()
     for match in reversed(list(_BOX.finditer(text))[-MAX_BOXES:]):
         rest = text[match.end() :]
         content = _braced(rest) if rest.startswith("{") else _bare(rest)
@@ -83,9 +137,11 @@ def _last_boxes(text: str) -> _Boxes | None:
         if found is None:
             found = _Boxes(trimmed, match.start(), end)
         elif end <= found.start and _BETWEEN.fullmatch(text[end : found.start]):
-            found = _Boxes(f"{trimmed}, {found.content}", match.start(), found.end)
+            repeated = canonical(trimmed) in forms
+            found = _Boxes(found.content if repeated else f"{trimmed}, {found.content}", match.start(), found.end)
         else:
             break
+        forms.add(canonical(trimmed))
     return found
 
 
@@ -126,6 +182,7 @@ def _sentence(match: re.Match[str], text: str) -> str:
     nested = _PHRASE.match(re.sub(r"^the (final )?", "", value, flags=re.IGNORECASE))
     if nested:  # "Answer: The answer is 72."
         value = nested["value"]
+    value = _ADVERB.sub("", value, count=1) if _ADVERB.match(value) else value
     if math := _MATH.match(value):
         return _trim(math.group())
     value = _trim(_SENTENCE_END.split(value, maxsplit=1)[0])
