@@ -10,7 +10,9 @@ from shared.answers.canonical import canonical
 from shared.answers.extract import final_answer, last_box
 from shared.contracts.grading import LETTERS
 
-_MARKUP = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mbox|bf|rm)\b\s*|[*_`$]|\\[()\[\]]")
+_WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_MARKUP = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|bf|rm)\b\s*|[*_`$]|\\[()\[\]]")
+_SPACING = re.compile(r"\\(?:[ ,;:!]|q?quad\b)|(?<!\\)~")
 _LETTER = re.compile(
     r"""(?i:(?:the\s)?(?:option|choice|letter|answer)\s)?
         (?: [(\[（]\s*(?P<bracketed>[A-Za-z])\s*[)\]）]
@@ -19,8 +21,17 @@ _LETTER = re.compile(
         \s*(?P<rest>.*)""",
     re.VERBOSE | re.DOTALL,
 )
-_FURTHER = re.compile(r"[\s.,;&、，)\]]*(?:and|or|和|或)?\s*[(\[（]?(?P<letter>[A-Z])(?=$|[\s.,;)\]）、，])")
+_FURTHER = re.compile(
+    r"""[\s.,;&、，)\]]*(?P<and>and|or|和|或)?\s*[(\[（]?(?P<letter>[A-Z])(?=$|[\s.,;)\]）、，])
+        (?!(?<=A)\s+(?!(?:is|are|was|were|and|or|both|may|can|seems?|fits?)\b)[a-z\d])  # an article: "(D) A 24-hour urine test"
+    """,
+    re.VERBOSE,
+)
 """Another letter behind the first: "B and C", "(B), (C)"."""
+_REASON = re.compile(r"(?:because|since|which|due to|as(?! (?:well|is|are)\b))\b")
+"""What follows a letter in a sentence, and never an article: "C because it thins the blood"."""
+_NAMED = re.compile(r"(?P<text>.+?)\s*[(\[（]\s*(?:option\s+|choice\s+)?(?P<letter>[A-Z])\s*[)\]）]", re.DOTALL | re.IGNORECASE)
+"""A choice's text and its letter: "Aspirin (C)"."""
 _SAID = re.compile(
     r"""(?: \b(?:correct|right|best|final)\s+(?:option|choice|answer|letter)\s*(?:is|would\sbe|:|：)
           | \b(?:option|choice)\s*(?:is|:|：)
@@ -35,7 +46,7 @@ _IS_RIGHT = re.compile(
         \s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?(?:the\s+|my\s+)?
         (?: (?:most\s+)?(?:correct|right|best|final|appropriate|likely)\s+(?:answer|option|choice|one)\b
           | (?:answer|choice)\b
-          | (?:correct|right)\s*(?=[.,;!)\n]|$) )""",
+          | (?:correct|right)\s*(?=[.,;!)\n]|$|\b(?:because|since|as)\b) )""",
     re.VERBOSE,
 )
 _SPACE = re.compile(r"\s+")
@@ -49,14 +60,14 @@ def choice_of(text: str, choices: Sequence[str]) -> str | None:
     behind it. Other ways to say it ("Option B is correct") count where there is none, or behind one that is no box; at last, a text
     or a last line that is nothing but a choice.
     """
-    plain = _MARKUP.sub("", text)
+    plain = _unmarked(text)
     said = [(match.start(), _read(match["value"], choices)) for match in _SAID.finditer(plain)]
     said += [(match.start(), _within(next(filter(None, match.groups())), choices)) for match in _IS_RIGHT.finditer(plain)]
     named = sorted((place, letter) for place, letter in said if letter is not None)
     stated = final_answer(text)
     found = _read(stated, choices) if stated is not None else None
     if stated is not None and found is not None:
-        behind = plain.rfind(_MARKUP.sub("", stated))
+        behind = plain.rfind(_unmarked(stated))
         later = [letter for place, letter in named if place > behind]
         return later[-1] if later and last_box(text) is None else found
     if named:
@@ -67,9 +78,14 @@ def choice_of(text: str, choices: Sequence[str]) -> str | None:
     return _read(plain, choices) if len(lines) == 1 and stated is None else _alone(lines[-1], choices)
 
 
+def _unmarked(text: str) -> str:
+    """Without emphasis, mathematics' delimiters and what LaTeX sets text with."""
+    return _SPACING.sub(" ", _MARKUP.sub("", _WRAPPED.sub(r"\1", text)))
+
+
 def _read(value: str, choices: Sequence[str]) -> str | None:
     """The choice that a stated answer means."""
-    value = _MARKUP.sub("", value).lstrip(_BEFORE).rstrip(_BEHIND)
+    value = _unmarked(value).lstrip(_BEFORE).rstrip(_BEHIND)
     while value[:1] == "{" and value[-1:] == "}":
         value = value[1:-1].lstrip(_BEFORE).rstrip(_BEHIND)
     match = _LETTER.match(value)
@@ -77,11 +93,14 @@ def _read(value: str, choices: Sequence[str]) -> str | None:
     if match and letter and not match["rest"].strip(_BEHIND + ")]") and match["small"] is None:
         return letter
     by_text = _by_text(value, choices)
+    if by_text is None and (named := _NAMED.fullmatch(value)) and _by_text(named["text"], choices) == named["letter"].upper():
+        return named["letter"].upper()
     if by_text is not None or match is None or letter is None:
         return by_text
     rest = match["rest"]
-    if _by_text(rest.lstrip(_BEHIND + ")]-–—"), choices) == letter:
-        return letter
+    said = _by_text(rest.lstrip(_BEHIND + "()]-–—").rstrip(")"), choices)
+    if said is not None:
+        return letter if said == letter else None  # "(C) Ampicillin" names two
     further = _FURTHER.match(rest)
     if further is not None and _within(further["letter"], choices) not in (None, letter):
         return None
@@ -90,7 +109,7 @@ def _read(value: str, choices: Sequence[str]) -> str | None:
 
 def _is_word(value: str, rest: str) -> bool:
     """Whether a word follows a single capital, with only white space between: "A beta blocker" begins with an article."""
-    return value[: len(value) - len(rest)][-1:].isspace() and rest[:1].isalpha()
+    return value[: len(value) - len(rest)][-1:].isspace() and rest[:1].isalpha() and not _REASON.match(rest)
 
 
 def _alone(line: str, choices: Sequence[str]) -> str | None:
@@ -114,7 +133,7 @@ def _by_text(value: str, choices: Sequence[str]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    return _SPACE.sub(" ", _MARKUP.sub("", text)).lstrip(_BEFORE).rstrip(_BEHIND).casefold()
+    return _SPACE.sub(" ", _unmarked(text)).lstrip(_BEFORE).rstrip(_BEHIND).casefold()
 
 
 def _within(letter: str, choices: Sequence[str]) -> str | None:
