@@ -75,11 +75,20 @@ def canonical(answer: str) -> str:
         return " ".join(answer.split())
     text = answer
     for _ in range(MAX_PASSES):  # one pass may lay bare what the next one reads: `B~:` is `B:` is `B`
-        form = _form(text)
+        form = _based(text) or _form(text)
         if form == text:
             break
         text = form
     return text
+
+
+def _based(answer: str) -> str | None:
+    """A numeral with its base as `40_9`; None if it is none."""
+    based = _BASED.fullmatch(_respell(answer))
+    base = NUMERALS.get(based["base"], based["base"]) if based else ""
+    if based is None or not str(base).isdigit():
+        return None
+    return f"{based['digits'].strip('()')}_{base if len(str(base)) == 1 else f'{{{base}}}'}"
 
 
 def _form(answer: str) -> str:
@@ -90,9 +99,6 @@ def _form(answer: str) -> str:
     number = _noted(text) if text.endswith(")") else number_in(text)
     if number is not None:
         return str(number)
-    if (based := _BASED.fullmatch(text)) and (base := based["base"]) and (NUMERALS.get(base) or base.isdigit()):
-        base = str(NUMERALS.get(base, base))
-        return f"{based['digits'].strip('()')}_{base if len(base) == 1 else f'{{{base}}}'}"
     if (assigned := _ASSIGNED.fullmatch(text)) and (number := number_in(assigned["value"].strip())) is not None:
         return str(number)
     parts = _split(text)

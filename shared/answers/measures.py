@@ -38,6 +38,13 @@ _NOT_UNITS = frozenset(
 )
 _OPERATE = frozenset({"squared", "cubed", "factorial", "raised"})
 """No units right behind a number: 5 squared is 25, but 5 meters squared are 5."""
+_ASSERTS = frozenset(
+    [
+        *("where", "with", "is", "are", "undefined", "even", "odd", "prime", "real", "integer", "positive", "negative"),
+        *("less", "more", "most", "least", "only", "percent"),
+    ]
+)
+"""Words by which a formula is said to be something, or another."""
 NUMERALS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18,
@@ -130,16 +137,15 @@ def without_unit(answer: str) -> str:
         return answer
     words = " ".join(re.sub(r"\\[a-z]+\s*\{|[{}]", " ", _POWER.sub(" ", match["unit"])).split())
     known = _KNOWN.fullmatch(words) or all(part in _SYMBOLS for part in re.split(r"[ /.]+", words.rstrip(".")))
-    return before if known or (scale(f" {words}") == 1 and _VARIABLE.search(before) is None) else answer
+    of_number = scale(f" {words}") == 1 and _VARIABLE.search(before) is None and _ASSERTS.isdisjoint(words.lower().split())
+    return before if known or of_number else answer
 
 
 def without_plain_unit(text: str) -> str:
     r"""`text`, respelled, without a common unit of length, area, volume or speed behind a formula: `16\sqrt{3} cm^2`."""
     match = _PLAIN_UNIT.search(text)
-    if match is None or not _may_have_unit(before := text[: match.start()]) or not re.search(r"[\d\\]", before):
-        return text
-    return before
+    return text[: match.start()] if match and _may_have_unit(text[: match.start()]) else text
 
 
 def _may_have_unit(before: str) -> bool:
-    return _MAY_HAVE_UNIT.search(before) is not None and _WORDY.search(before) is None
+    return re.search(r"[\d\\]", before) is not None and _MAY_HAVE_UNIT.search(before) is not None and _WORDY.search(before) is None
