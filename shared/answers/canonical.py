@@ -119,13 +119,13 @@ def _parts(parts: list[str]) -> list[str]:
     `x = 1, x = 2` (and `x = 1, 2`) are values of x. Values of several letters stand in the order of the letters, as they would in
     a tuple: `y = 3, x = 4` is `4,3`. Any other list keeps its letters.
     """
-    named = [_ASSIGNED.fullmatch(part) for part in parts]
-    values = {match["letter"]: match["value"] for match in named if match and not _VARIABLE.search(match["value"])}
+    found = [_ASSIGNED.fullmatch(part) for part in parts]
+    named = [match if match and not _VARIABLE.search(match["value"]) else None for match in found]
+    values = {match["letter"]: match["value"] for match in named if match}
     if len(values) == len(parts):  # (x, y, z, w) is the custom
         return [_form(values[letter]) for letter in sorted(values, key=lambda letter: (letter == "w" and "x" in values, letter))]
-    bare = [match["value"] if match else part for match, part in zip(named, parts, strict=True)]
-    if len(values) == 1 and (all(named) or not any(named[1:])):
-        return [_form(part) for part in bare]
+    if len(values) == 1 and (all(named) or not any("=" in part for part in parts[1:])):
+        return [_form(match["value"]) if match else _form(part) for match, part in zip(named, parts, strict=True)]
     return [
         f"{match['letter']}={_form(match['value'])}" if match else _form(part) for match, part in zip(named, parts, strict=True)
     ]

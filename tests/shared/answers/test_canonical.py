@@ -77,7 +77,8 @@ def test_spellings_of_one_answer_have_one_form(form: str, spellings: list[str]) 
         ("3,4", "y=3,x=4"),
         (r"2\pi", r"2\pi\text{ where n is odd}"), (r"2\pi", r"2\pi\text{ undefined}"), (r"2\pi", r"2\pi\text{ or less}"),
         ("B", r"B\text{ cm}"), ("(1,2)", r"(1,2)\text{ is wrong}"), ("1,2_5", "1,2 base 5"),
-        ("14", "x=14,y=3"), ("b,c", "a=b,b=c"), ("1,2,3,4", "x=1,y=2,x=3,y=4"), ("3,5", "3,y=5"),
+        ("14", "x=14,y=3"), ("b,c", "a=b,b=c"), ("2b,3", "a=2b,b=3"), ("1,2x", "x=1,y=2x"),
+        ("1,2,3,4", "x=1,y=2,x=3,y=4"), ("3,5", "3,y=5"),
         (r"2\sqrt{3}", "³√3"), (r"\sqrt{1},000", "√1,000"),
     ],
 )  # fmt: skip
