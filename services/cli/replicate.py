@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import yaml
 
 from services.cli.connect import gateway
 from services.cli.demo import command, interrupt
+from services.cli.dry_run import Wishes, known, quote
 from services.cli.folder import Folder, free_port
 from services.cli.recipe_file import BadRecipe, RecipeFile
 from services.cli.replication import FINAL, TITLES, document
 from services.cli.replication_scale import enlarged
+from services.cli.runs import named_in
 from services.cli.terminal import FAILED, INTERRUPTED, say
 from shared.client import ENDED, Client
 from shared.gpus import visible_gpus
@@ -115,9 +118,18 @@ def replicate(chosen: argparse.Namespace) -> int:
             sized = chosen.data / "recipe.yaml"
             sized.write_text(yaml.safe_dump(body, sort_keys=False, width=120))
             recipe = [str(sized)]
+        else:
+            say(expected(RecipeFile(chosen.recipe, chosen.set)))
         if code := command("run", *recipe, "--watch"):
             return code
     return write_page(chosen)
+
+
+def expected(file: RecipeFile) -> str:
+    """How long a run of the recipe will take, in a sentence."""
+    found = quote(*known(file, partial(named_in, file)), Wishes())
+    hours = found.price.device_hours.expected
+    return f"About {hours:.1f} hours on two cores of this kind, as its --dry-run reckons. Interrupted, the same command goes on."
 
 
 def write_page(chosen: argparse.Namespace) -> int:

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from services.cli.folder import Folder
-from services.cli.replicate import fetch_pictures, main, no_gpu, unended, write_page
+from services.cli.recipe_file import RecipeFile
+from services.cli.replicate import expected, fetch_pictures, main, no_gpu, unended, write_page
 from services.cli.replication import BEGINS, ENDS, document
 from services.cli.replication_checks import checks_of
 from services.cli.replication_scale import enlarged
@@ -266,6 +267,15 @@ def test_the_enlarged_recipe_is_sound_and_its_slices_share_nothing() -> None:
     slices = sorted((one.skip, one.skip + (one.count or 0)) for one in large.problems.values() if one.generator == "arithmetic")
     assert len(slices) == 5 and all(end <= start for (_, end), (start, _) in itertools.pairwise(slices))
     assert enlarged(recipe) == body and "journey-4" not in recipe["stages"]
+
+
+@pytest.mark.parametrize(("dtype", "least", "most"), [("bfloat16", 1, 6), ("float32", 6, 24)])
+def test_a_new_run_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch, dtype: str, least: int, most: int) -> None:
+    monkeypatch.setattr("services.cli.dry_run.fast_dtype", lambda: dtype)
+    monkeypatch.setenv("LONGTHOUGHT_URL", "http://127.0.0.1:9")
+    said = expected(RecipeFile(RECIPE))
+    hours = re.fullmatch(r"About (\d+\.\d) hours on two cores of this kind, as its --dry-run reckons\. Interrupted, .*", said)
+    assert hours and least <= float(hours[1]) <= most
 
 
 def test_a_run_that_may_still_end_is_taken_up_again() -> None:
